@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * rules.h - the rules and the policy route that bring the devices' connections to us
+ *
+ *	table inet suntap (owner: the kernel removes it the instant our netlink socket closes)
+ *		sets of each device; one rule per device and family: opening SYN → tproxy, mark
+ *	table inet suntap_live (survives a crash, so that a restarted daemon finds its flows alive)
+ *		socket transparent → mark
+ *	ip rule fwmark MARK/MASK → route table: local default dev lo      (IPv4 and IPv6)
+ */
+#ifndef SUNTAP_RULES_H
+#define SUNTAP_RULES_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "shared/config.h"
+
+struct rules;
+
+/*
+ * Looks whether the kernel and our capability allow what we need and whether the mark, the table
+ * numbers and names are free (or leftovers of ours), then installs all of it. On failure nothing is left
+ * behind, *why (free() it) says in words what is wrong and what would help, and -errno is returned.
+ * With RULES_MANUAL nothing is installed, but what can be checked (policy route present) is.
+ */
+int rules_install(struct rules **ret, const struct config *c, char **why);
+
+/* Replaces the device rules by those of c in one transaction (reload): same guarantees, old rules stay on failure. */
+int rules_update(struct rules *r, const struct config *c, char **why);
+
+/*
+ * Becomes readable when somebody changed rules or routes of ours; then rules_repair() puts back what is gone.
+ * Returns 0: nothing was missing; 1: repaired, *what (free() it) says what was; -errno: could not.
+ */
+int rules_monitor_fd(const struct rules *r);
+int rules_repair(struct rules *r, char **what);
+
+/*
+ * Removes everything of ours; NULL is fine; returns NULL. keep_live: leave the second table and the policy
+ * route (for a restart that takes flows over).
+ */
+struct rules *rules_remove(struct rules *r, bool keep_live);
+
+/* The same rules in nft's language, with the ip commands as comments on top. */
+void rules_print(const struct config *c, FILE *out);
+
+#endif
