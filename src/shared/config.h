@@ -59,14 +59,14 @@ struct config_device {
 	struct config_source sources[CONFIG_SOURCES_MAX];
 	size_t source_count;
 	char interface[16];		/* LAN interface, "" = any */
-	uint16_t ports[CONFIG_PORTS_MAX];	/* destination ports, host order; from `ports` or `preset` */
+	uint16_t ports[CONFIG_PORTS_MAX];	/* destination ports, host order: those of `preset`, then of `ports` */
 	size_t port_count;
 	char preset[16];		/* "" or the name of the preset */
 	struct config_endpoint listen;	/* direct and redirect: where we listen */
 	struct config_endpoint upstream;	/* direct */
 	char dns_server[INET6_ADDRSTRLEN];	/* "" = the system's resolver */
 	bool keep_source;		/* upstream connection with the device's own address */
-	unsigned max_flows;
+	unsigned max_flows;		/* > 0 */
 };
 
 struct config {
@@ -90,6 +90,8 @@ struct config {
  * a line, and the return is -EINVAL (bad content) or the -errno of opening or reading.
  */
 int config_load(struct config **ret, const char *path, FILE *errors);
+/* The same from an open stream; `name` is what complaints call it. */
+int config_read(struct config **ret, FILE *in, const char *name, FILE *errors);
 struct config *config_free(struct config *c);		/* returns NULL; takes NULL */
 
 /* What was understood, as an ini file that config_load() would read the same. */
@@ -110,5 +112,15 @@ bool config_needs_mac(const struct config *c, enum config_way way);
 
 /* Name and ports of preset i, false after the last. */
 bool config_preset(size_t i, const char **name, const uint16_t **ports, size_t *count);
+
+/* Row i of the table of keys, false after the last: for manuals, examples and their tests. */
+struct config_key_info {
+	const char *section;		/* "suntapd" or "device" */
+	const char *key;
+	const char *fallback;		/* what holds where the key is absent, "" = nothing */
+	const char *accepts;		/* the form of its value, in words */
+	const char *help;
+};
+bool config_key(size_t i, struct config_key_info *ret);
 
 #endif
