@@ -41,7 +41,7 @@ folder_objects = $(patsubst src/%.c,$(BUILD)/%.o,$(filter-out %/main.c,$(wildcar
 
 LIBS_shared    := -linih -lsystemd
 LIBS_suntapd   := -lnftnl -lmnl -lsystemd -lresolv
-LIBS_decoder   := -lseccomp -lsystemd
+LIBS_decoder   := -lseccomp -lcap-ng -lsystemd
 LIBS_tool      := -lpcap
 
 USES_suntapd        := suntapd shared

@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * listener.c - the ways in; see listener.h
+ *
+ * When no flow or descriptor is left, the listening sockets are closed until there is room again, so that the kernel
+ * answers: a tproxy rule without a listener does not match, the device reaches its cloud straight; on the other two ways
+ * it is refused. Accepting and then closing would cost what is missing.
+ */
+#include "suntapd/listener.h"
+
+#include <errno.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shared/log.h"
+#include "shared/message_ids.h"
+#include "suntapd/resolver.h"
+#include "suntapd/route.h"
+
+enum {
+	ACCEPT_AT_ONCE = 64,
+	WAITING_MAX = 64,		/* connections that wait for the first answer of a resolver */
+	PAUSE_MS = 500,
+	RESOLVE_AGAIN_S = 300,		/* names are looked up again when used and older */
+};
+
+struct listener {
+	enum config_way way;
+	size_t device;			/* index in the configuration: redirect and direct */
+	struct flow_address at;
+	int fd;				/* -1 while paused */
+	sd_event_source *source;
+	struct listeners *all;
+};
+
+/* What is known of a direct device's upstream. */
+struct upstream {
+	struct flow_address addresses[RESOLVER_ADDRESSES_MAX];
+	size_t count;
+	int64_t resolved;		/* monotonic; 0: never */
+	bool asking;
+};
+
+struct waiting {
+	int fd;
+	size_t device;
+	struct flow_address peer;
+};
+
+struct listeners {
+	sd_event *event;
+	struct flows *flows;
+	const struct config *config;
+	struct resolver *resolver;
+	struct listener *list;
+	size_t count;
+	struct upstream *upstreams;	/* one for each device of the configuration */
+	uint32_t generation;		/* of the configuration: answers to questions of an older one are dropped */
+	struct waiting waiting[WAITING_MAX];
+	size_t waiting_count;
+	sd_event_source *resume;
+	bool paused;
+	struct log_limit refusals, failures;
+};
+
+static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+
+static void give_up(char **why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void give_up(char **why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(why, format, args) < 0)
+		*why = NULL;
+	va_end(args);
+}
+
+/* ---------------------------------------------------------------- sockets */
+static int listen_at(const struct flow_address *at, bool transparent)
+{
+	struct sockaddr_storage sa;
+	socklen_t length = flow_address_get(at, &sa);
+	int CLEANUP(closep) fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1, ret;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return -errno;
+	if (at->family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return -errno;
+	if (transparent && setsockopt(fd, at->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP,
+				      at->family == 6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &on, sizeof(on)) < 0)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)&sa, length) < 0 || listen(fd, 4096) < 0)
+		return -errno;
+	ret = fd;
+	fd = -1;
+	return ret;
+}
+
+static int listener_open(struct listener *l)
+{
+	int e = listen_at(&l->at, l->way == WAY_TPROXY);
+
+	if (e < 0)
+		return e;
+	l->fd = e;
+	e = sd_event_add_io(l->all->event, &l->source, l->fd, EPOLLIN, on_connection, l);
+	if (e < 0)
+		l->fd = close_fd(l->fd);
+	return e;
+}
+
+static void listener_close(struct listener *l)
+{
+	l->source = sd_event_source_disable_unref(l->source);
+	l->fd = close_fd(l->fd);
+}
+
+/* An address of this machine can be bound, a foreign one can not. */
+static bool is_local(const struct flow_address *a)
+{
+	struct flow_address any_port = *a;
+	struct sockaddr_storage sa;
+	int CLEANUP(closep) fd = -1;
+	socklen_t length;
+
+	any_port.port = 0;
+	length = flow_address_get(&any_port, &sa);
+	fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && bind(fd, (const struct sockaddr *)&sa, length) == 0;
+}
+
+static bool is_ourselves(const struct listeners *l, const struct flow_address *destination)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->list[i].at.port == destination->port)
+			return is_local(destination);
+	return false;
+}
+
+/* ---------------------------------------------------------------- pause and resume */
+static void resume(struct listeners *l)
+{
+	bool missing = false;
+
+	if (flows_full(l->flows))
+		return;
+	for (size_t i = 0; i < l->count; i++)
+		if (l->list[i].fd < 0 && listener_open(&l->list[i]) < 0)
+			missing = true;
+	if (!missing) {
+		l->paused = false;
+		log_info("there is room for flows again: taking new connections");
+	} else {
+		sd_event_source_set_time_relative(l->resume, PAUSE_MS * UINT64_C(1000));
+		sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
+	}
+}
+
+static int on_resume(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source, (void)usec;
+	resume(userdata);
+	return 0;
+}
+
+static void on_room(void *ctx)
+{
+	struct listeners *l = ctx;
+
+	if (l->paused)
+		resume(l);
+}
+
+/* for_a_while: nobody will say when there is room (files, memory), so try again soon. */
+static void pause_all(struct listeners *l, const char *reason, bool for_a_while)
+{
+	uint64_t held_back;
+
+	if (!l->paused && log_limit_pass(&l->failures, &held_back))
+		log_warning("%s: new connections are left to the kernel until there is room "
+			    "(tproxy: straight to the cloud)", reason);
+	l->paused = true;
+	for (size_t i = 0; i < l->count; i++)
+		listener_close(&l->list[i]);
+	if (for_a_while) {
+		sd_event_source_set_time_relative(l->resume, PAUSE_MS * UINT64_C(1000));
+		sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
+	}
+}
+
+/* ---------------------------------------------------------------- a connection */
+static void refuse(struct listeners *l, int fd, const struct flow_address *peer, const struct flow_address *destination,
+		   const char *name, const char *reason)
+{
+	char from[FLOW_ADDRESS_TEXT], to[FLOW_ADDRESS_TEXT], field[3][96];
+	const char *fields[4] = { field[0], field[1], NULL, NULL };
+	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+	uint64_t held_back;
+
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		close(fd);
+	}
+	if (!log_limit_pass(&l->refusals, &held_back))
+		return;
+	snprintf(field[0], sizeof(field[0]), "SUNTAP_PEER=%s", flow_address_format(peer, from));
+	snprintf(field[1], sizeof(field[1]), "SUNTAP_CLOUD=%s", flow_address_format(destination, to));
+	if (name) {
+		snprintf(field[2], sizeof(field[2]), "SUNTAP_DEVICE=%s", name);
+		fields[2] = field[2];
+	}
+	log_event(LOG_WARNING, MESSAGE_ID_FLOW_REFUSED, fields, "Refused a connection from %s to %s: %s%s", from, to, reason,
+		  held_back ? " (more of the kind were not logged)" : "");
+}
+
+static void add_flow(struct listeners *l, int fd, const struct flow_address *peer, const struct config_device *d,
+		     const struct flow_address *cloud, size_t cloud_count)
+{
+	struct flow_request q = {
+		.fd = fd, .name = d->name, .device_limit = d->max_flows, .device = *peer, .cloud = cloud,
+		.cloud_count = cloud_count, .keep_source = d->keep_source,
+	};
+
+	for (size_t i = 0; i < cloud_count; i++) {
+		if (is_ourselves(l, &cloud[i])) {
+			refuse(l, fd, peer, &cloud[i], d->name, d->way == WAY_DIRECT ?
+			       "its upstream leads back to suntapd itself (a local DNS record? name a dns_server)" :
+			       "its destination is suntapd itself");
+			return;
+		}
+	}
+	switch (flows_add(l->flows, &q)) {
+	case 0:
+		break;
+	case -EUSERS:
+		refuse(l, -1, peer, &q.cloud[0], d->name, "the device has as many flows as its max_flows allows");
+		break;
+	case -ELOOP:
+		refuse(l, -1, peer, &q.cloud[0], d->name, "it is a connection of suntapd itself that came back: a loop");
+		break;
+	default:
+		refuse(l, -1, peer, &q.cloud[0], d->name, "no room for another flow");
+		break;
+	}
+}
+
+static void resolve(struct listeners *l, size_t device)
+{
+	const struct config_device *d = &l->config->devices[device];
+	struct upstream *u = &l->upstreams[device];
+
+	if (u->asking)
+		return;
+	if (resolver_ask(l->resolver, (uint32_t)device | l->generation << 16, &d->upstream, d->dns_server) == 0)
+		u->asking = true;
+}
+
+static void direct_connection(struct listeners *l, int fd, const struct flow_address *peer, size_t device)
+{
+	const struct config_device *d = &l->config->devices[device];
+	struct upstream *u = &l->upstreams[device];
+
+	if (u->resolved == 0 || now_monotonic() - u->resolved > RESOLVE_AGAIN_S * NSEC_PER_SEC)
+		resolve(l, device);
+	if (u->count > 0) {
+		add_flow(l, fd, peer, d, u->addresses, u->count);
+	} else if (l->waiting_count < WAITING_MAX) {
+		l->waiting[l->waiting_count++] = (struct waiting){ .fd = fd, .device = device, .peer = *peer };
+	} else {
+		static const struct flow_address nowhere;
+
+		refuse(l, fd, peer, &nowhere, d->name, "its upstream's name has no address yet");
+	}
+}
+
+static void on_answer(void *ctx, const struct resolver_answer *answer)
+{
+	struct listeners *l = ctx;
+	size_t device = answer->key & 0xffff, left = 0;
+	static struct log_limit limit = { .burst = 3, .interval = 600 * NSEC_PER_SEC };
+	struct upstream *u;
+
+	if (answer->key >> 16 != (l->generation & 0xffff) || device >= l->config->device_count)
+		return;
+	u = &l->upstreams[device];
+	u->asking = false;
+	if (answer->count > 0) {
+		memcpy(u->addresses, answer->addresses, answer->count * sizeof(u->addresses[0]));
+		u->count = answer->count;
+		u->resolved = now_monotonic();
+	} else if (log_limit_pass(&limit, NULL)) {
+		log_warning("device %s: no address for its upstream %s: %s", l->config->devices[device].name,
+			    l->config->devices[device].upstream.host,
+			    answer->error == -EAGAIN ? "no DNS server answers" : "the name has none");
+	}
+	for (size_t i = 0; i < l->waiting_count; i++) {
+		struct waiting *w = &l->waiting[i];
+
+		if (w->device == device)
+			add_flow(l, w->fd, &w->peer, &l->config->devices[device], u->addresses, u->count);
+		else
+			l->waiting[left++] = *w;
+	}
+	l->waiting_count = left;
+}
+
+static void on_unreachable(void *ctx, const char *name)
+{
+	struct listeners *l = ctx;
+
+	for (size_t i = 0; i < l->config->device_count; i++)
+		if (l->config->devices[i].way == WAY_DIRECT && strcmp(l->config->devices[i].name, name) == 0)
+			resolve(l, i);
+}
+
+static int original_destination(int fd, const struct flow_address *at, struct flow_address *ret)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t length = sizeof(sa);
+
+	if (getsockopt(fd, at->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		       at->family == 6 ? IP6T_SO_ORIGINAL_DST : SO_ORIGINAL_DST, &sa, &length) < 0)
+		return -errno;
+	flow_address_set(ret, (const struct sockaddr *)&sa);
+	return ret->family ? 0 : -EAFNOSUPPORT;
+}
+
+static void take_connection(struct listener *at, int fd, const struct sockaddr *peer_sa)
+{
+	struct listeners *l = at->all;
+	const struct config *c = l->config;
+	struct flow_address peer, here = { 0 }, destination = { 0 };
+	const struct config_device *d = NULL;
+	struct sockaddr_storage sa;
+	socklen_t length = sizeof(sa);
+	uint8_t mac[6];
+	const uint8_t *known_mac = NULL;
+
+	flow_address_set(&peer, peer_sa);
+	if (getsockname(fd, (struct sockaddr *)&sa, &length) == 0)
+		flow_address_set(&here, (const struct sockaddr *)&sa);
+	if (config_needs_mac(c, at->way) && neighbour_mac(peer_sa, mac) == 0)
+		known_mac = mac;
+
+	switch (at->way) {
+	case WAY_TPROXY:
+		destination = here;
+		d = config_match(c, WAY_TPROXY, peer_sa, known_mac, destination.port);
+		break;
+	case WAY_REDIRECT:
+		if (original_destination(fd, &here, &destination) < 0 || flow_address_equal(&destination, &here)) {
+			refuse(l, fd, &peer, &here, c->devices[at->device].name,
+			       "it came straight to this port: on the way `redirect` a REDIRECT or DNAT rule must bring it");
+			return;
+		}
+		if (config_device_admits(&c->devices[at->device], peer_sa, known_mac))
+			d = &c->devices[at->device];
+		break;
+	case WAY_DIRECT:
+		destination = here;
+		if (config_device_admits(&c->devices[at->device], peer_sa, known_mac))
+			d = &c->devices[at->device];
+		break;
+	}
+	if (!d)
+		refuse(l, fd, &peer, &destination, NULL, "no [device] section admits its source");
+	else if (at->way == WAY_DIRECT)
+		direct_connection(l, fd, &peer, at->device);
+	else
+		add_flow(l, fd, &peer, d, &destination, 1);
+}
+
+static int on_connection(sd_event_source *source, int listen_fd, uint32_t revents, void *userdata)
+{
+	struct listener *at = userdata;
+	struct listeners *l = at->all;
+
+	(void)source, (void)revents;
+	for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
+		struct sockaddr_storage peer;
+		socklen_t length = sizeof(peer);
+		int fd;
+
+		if (flows_full(l->flows)) {
+			pause_all(l, "max_flows is reached", false);
+			return 0;
+		}
+		fd = accept4(listen_fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0) {
+			if (errno == EAGAIN)
+				return 0;
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+				pause_all(l, strerror(errno), true);
+				return 0;
+			}
+			continue;	/* a connection that was reset before it was accepted */
+		}
+		take_connection(at, fd, (const struct sockaddr *)&peer);
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- what a configuration asks for */
+static int wanted_add(struct listener **list, size_t *count, enum config_way way, size_t device, const struct flow_address *at)
+{
+	struct listener *grown = reallocarray(*list, *count + 1, sizeof(**list));
+
+	if (!grown)
+		return -ENOMEM;
+	*list = grown;
+	grown[(*count)++] = (struct listener){ .way = way, .device = device, .at = *at, .fd = -1 };
+	return 0;
+}
+
+static int wanted_both(struct listener **list, size_t *count, enum config_way way, size_t device, const char *ip4,
+		       const char *ip6, uint16_t port)
+{
+	const char *hosts[] = { ip4, ip6 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+		struct flow_address at;
+		int e;
+
+		if (!flow_address_parse(hosts[i], port, &at))
+			continue;
+		e = wanted_add(list, count, way, device, &at);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+static int wanted(const struct config *c, struct listener **ret, size_t *ret_count)
+{
+	bool tproxy = false;
+
+	for (size_t i = 0; i < c->device_count; i++) {
+		const struct config_device *d = &c->devices[i];
+		struct flow_address at;
+		int e = 0;
+
+		if (d->way == WAY_TPROXY)
+			tproxy = true;
+		else if (!d->listen.host[0])
+			e = wanted_both(ret, ret_count, d->way, i, "0.0.0.0", "::", d->listen.port);
+		else if (flow_address_parse(d->listen.host, d->listen.port, &at))
+			e = wanted_add(ret, ret_count, d->way, i, &at);
+		else
+			e = -EINVAL;
+		if (e < 0)
+			return e;
+	}
+	return tproxy ? wanted_both(ret, ret_count, WAY_TPROXY, 0, "127.0.0.1", "::1", c->tproxy_port) : 0;
+}
+
+static bool no_such_family(const struct listener *l, int e)
+{
+	return l->at.family == 6 && (e == -EAFNOSUPPORT || e == -EADDRNOTAVAIL);
+}
+
+static void explain(char **why, const struct config *c, const struct listener *l, int e)
+{
+	char at[FLOW_ADDRESS_TEXT];
+
+	flow_address_format(&l->at, at);
+	if (e == -EPERM)
+		give_up(why, "can not make the transparent listener %s: CAP_NET_ADMIN is missing "
+			"(AmbientCapabilities=CAP_NET_ADMIN in the unit, or run it as root)", at);
+	else if (e == -EADDRINUSE)
+		give_up(why, "another program listens on %s: stop it, or change %s of %s%s", at,
+			l->way == WAY_TPROXY ? "`tproxy_port`" : "`listen`",
+			l->way == WAY_TPROXY ? "[suntapd]" : "device ", l->way == WAY_TPROXY ? "" : c->devices[l->device].name);
+	else if (e == -EACCES)
+		give_up(why, "not allowed to listen on %s: ports below 1024 need CAP_NET_BIND_SERVICE; use a higher one", at);
+	else
+		give_up(why, "can not listen on %s: %s", at, strerror(-e));
+}
+
+int listeners_update(struct listeners *l, const struct config *c, char **why)
+{
+	struct upstream *upstreams = calloc(c->device_count ? c->device_count : 1, sizeof(*upstreams));
+	struct listener *list = NULL;
+	size_t count = 0;
+	int e;
+
+	e = upstreams ? wanted(c, &list, &count) : -ENOMEM;
+	if (e < 0) {
+		give_up(why, "can not set up the listeners: %s", strerror(-e));
+		free(list);
+		free(upstreams);
+		return e;
+	}
+	/* new ones first: if one fails, nothing has been touched */
+	for (size_t i = 0; i < count; i++) {
+		bool kept = false;
+
+		list[i].all = l;
+		for (size_t k = 0; k < l->count; k++)
+			kept |= l->list[k].way == list[i].way && flow_address_equal(&l->list[k].at, &list[i].at);
+		if (kept)
+			continue;
+		e = listen_at(&list[i].at, list[i].way == WAY_TPROXY);
+		if (e < 0 && !no_such_family(&list[i], e)) {
+			explain(why, c, &list[i], e);
+			for (size_t k = 0; k < i; k++)
+				close_fd(list[k].fd);
+			free(list);
+			free(upstreams);
+			return e;
+		}
+		list[i].fd = e < 0 ? -1 : e;
+	}
+	for (size_t k = 0; k < l->count; k++) {
+		struct listener *old = &l->list[k];
+
+		old->source = sd_event_source_disable_unref(old->source);
+		for (size_t i = 0; i < count; i++) {
+			if (list[i].fd < 0 && old->way == list[i].way && flow_address_equal(&old->at, &list[i].at)) {
+				list[i].fd = old->fd;
+				old->fd = -1;
+			}
+		}
+		close_fd(old->fd);
+	}
+	free(l->list);
+	l->list = list;
+	l->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct listener *n = &l->list[l->count];
+
+		if (list[i].fd < 0 && !l->paused)
+			continue;	/* a family that this machine does not have */
+		*n = list[i];
+		if (n->fd >= 0 && sd_event_add_io(l->event, &n->source, n->fd, EPOLLIN, on_connection, n) < 0)
+			n->fd = close_fd(n->fd);
+		l->count++;
+	}
+	for (size_t i = 0; i < l->waiting_count; i++)
+		close_fd(l->waiting[i].fd);
+	l->waiting_count = 0;
+	free(l->upstreams);
+	l->upstreams = upstreams;
+	l->config = c;
+	l->generation++;
+	for (size_t i = 0; i < c->device_count; i++)
+		if (c->devices[i].way == WAY_DIRECT)
+			resolve(l, i);
+	return 0;
+}
+
+int listeners_new(struct listeners **ret, sd_event *event, struct flows *flows, const struct config *c, char **why)
+{
+	struct listeners *l = calloc(1, sizeof(*l));
+	int e;
+
+	if (!l) {
+		give_up(why, "%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	*l = (struct listeners){
+		.event = sd_event_ref(event), .flows = flows, .config = c,
+		.refusals = { .burst = 10, .interval = 60 * NSEC_PER_SEC },
+		.failures = { .burst = 2, .interval = 60 * NSEC_PER_SEC },
+	};
+	e = resolver_new(&l->resolver, event, on_answer, l);
+	if (e >= 0)
+		e = sd_event_add_time_relative(event, &l->resume, CLOCK_MONOTONIC, 0, 1000, on_resume, l);
+	if (e >= 0)
+		e = sd_event_source_set_enabled(l->resume, SD_EVENT_OFF);
+	if (e < 0)
+		give_up(why, "can not start the resolver: %s", strerror(-e));
+	else
+		e = listeners_update(l, c, why);
+	if (e < 0) {
+		listeners_free(l);
+		return e;
+	}
+	flows_on_room(flows, on_room, l);
+	flows_on_unreachable(flows, on_unreachable, l);
+	*ret = l;
+	return 0;
+}
+
+struct listeners *listeners_free(struct listeners *l)
+{
+	if (!l)
+		return NULL;
+	flows_on_room(l->flows, NULL, NULL);
+	flows_on_unreachable(l->flows, NULL, NULL);
+	for (size_t i = 0; i < l->count; i++)
+		listener_close(&l->list[i]);
+	for (size_t i = 0; i < l->waiting_count; i++)
+		close_fd(l->waiting[i].fd);
+	resolver_free(l->resolver);
+	sd_event_source_disable_unref(l->resume);
+	sd_event_unref(l->event);
+	free(l->list);
+	free(l->upstreams);
+	free(l);
+	return NULL;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * listener.h - the ways in: where devices' connections arrive, and where each is to go
+ *
+ *	tproxy    127.0.0.1 and ::1, transparent: the socket's own name is where the device wanted to go
+ *	redirect  the owner's REDIRECT or DNAT brought it: SO_ORIGINAL_DST
+ *	direct    the device was pointed here: the section's upstream, by name
+ */
+#ifndef SUNTAP_LISTENER_H
+#define SUNTAP_LISTENER_H
+
+#include <systemd/sd-event.h>
+
+#include "shared/config.h"
+#include "suntapd/flow.h"
+
+struct listeners;
+
+/* Opens all listeners of c (which must live until the next listeners_update() or listeners_free()). *why: see rules.h. */
+int listeners_new(struct listeners **ret, sd_event *event, struct flows *flows, const struct config *c, char **why);
+/* Listeners that c does not have are closed, new ones opened, the same ones kept. On failure all is as before. */
+int listeners_update(struct listeners *l, const struct config *c, char **why);
+struct listeners *listeners_free(struct listeners *l);
+
+#endif

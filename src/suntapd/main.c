@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * main.c - suntapd: configuration, ring, flows, decoder, listeners, rules, loop; and the same list backwards
+ *
+ * The only process with a capability (CAP_NET_ADMIN). It makes connections and moves bytes; it never looks at one.
+ *
+ * Event sources, all of them:
+ *	signals     SIGTERM, SIGINT: stop; SIGHUP: read the configuration again; SIGCHLD: the decoder died
+ *	listeners   a device connects                            listener.c
+ *	flows       their own epoll set: sockets                 flow.c
+ *	resolver    an answer for a direct upstream              resolver.c
+ *	decoder     what it tells (struct control_message)       decoder_process.c
+ *	rules       somebody changed rules or routes of ours     here, rules.c
+ *	timers      housekeeping and status here; connecting and resetting flows in flow.c
+ *
+ * The rules come last and go first: a device is brought here only while there is somebody to take its connection.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "shared/config.h"
+#include "shared/log.h"
+#include "shared/message_ids.h"
+#include "shared/ring.h"
+#include "suntapd/decoder_process.h"
+#include "suntapd/flow.h"
+#include "suntapd/listener.h"
+#include "suntapd/rules.h"
+
+enum {
+	EXIT_CONFIG = 78,		/* EX_CONFIG: systemd shows it as such, and does not restart for it */
+	RESERVED_FILES = 96,		/* listeners, netlink, ring, decoder, resolver, lookups … */
+	HOUSEKEEPING_S = 5,
+	REPAIR_DELAY_MS = 100,		/* a flush of the ruleset comes as many events */
+};
+
+struct daemon {
+	const char *config_path;
+	struct config *config;
+	sd_event *event;
+	struct ring ring;
+	struct flows *flows;
+	struct decoder_process *decoder;
+	struct listeners *listeners;
+	struct rules *rules;
+	sd_event_source *housekeeping, *rules_changed, *repair;
+	struct log_limit repairs;
+	char status[256];
+};
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"usage: suntapd [--config FILE]           run in the foreground\n"
+		"       suntapd --check [FILE]            read a configuration and print what was understood\n"
+		"       suntapd --print-rules [FILE]      print the kernel's rules, in nft syntax\n"
+		"       suntapd --help | --version\n"
+		"\n"
+		"Taps the connections of solar inverters to their makers' clouds and writes what they measure to the\n"
+		"journal: journalctl -t suntap. FILE is " CONFIG_FILE " unless given. See suntapd(8), suntap.ini(5).\n");
+}
+
+static void flows_options_of(const struct config *c, struct flows_options *ret)
+{
+	unsigned possible = flows_limit_by_files(RESERVED_FILES + c->device_count * 2);
+
+	*ret = (struct flows_options){
+		.limit = c->max_flows && c->max_flows < possible ? c->max_flows : possible,
+		.connect_timeout = c->connect_timeout, .keepalive = c->keepalive, .user_timeout = c->user_timeout,
+	};
+}
+
+/* ---------------------------------------------------------------- status */
+static void tell_status(struct daemon *d)
+{
+	struct flows_stats f;
+	struct decoder_stats s;
+	const char *trouble = "";
+	char text[sizeof(d->status)];
+
+	flows_get_stats(d->flows, &f);
+	decoder_process_get_stats(d->decoder, &s);
+	if (s.no_journal)
+		trouble = "; no journald is listening: readings wait, then are lost";
+	else if (s.journal_stuck)
+		trouble = "; journald does not take entries: readings wait, then are lost";
+	else if (!s.running)
+		trouble = "; the decoder is being started again";
+	snprintf(text, sizeof(text), "%u flow%s of at most %u, %" PRIu64 " reading%s%s", f.now, f.now == 1 ? "" : "s", f.limit,
+		 s.readings, s.readings == 1 ? "" : "s", trouble);
+	if (strcmp(text, d->status) != 0) {
+		strcpy(d->status, text);
+		sd_notifyf(false, "STATUS=%s", text);
+	}
+}
+
+static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct daemon *d = userdata;
+
+	(void)usec;
+	decoder_process_check(d->decoder);
+	tell_status(d);
+	sd_event_source_set_time_relative(source, HOUSEKEEPING_S * UINT64_C(1000000));
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- rules */
+static int on_repair(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct daemon *d = userdata;
+	char CLEANUP(freep) *what = NULL;
+	int e = rules_repair(d->rules, &what);
+
+	(void)source, (void)usec;
+	if (e == 0 || !log_limit_pass(&d->repairs, NULL))
+		return 0;
+	if (e > 0)
+		log_event(LOG_WARNING, MESSAGE_ID_RULES_REPAIRED, NULL, "Somebody removed rules of ours; put back: %s",
+			  what ? what : "?");
+	else
+		log_error("rules of ours are gone and can not be put back: %s", what ? what : strerror(-e));
+	return 0;
+}
+
+static int on_rules_changed(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct daemon *d = userdata;
+
+	(void)source, (void)fd, (void)revents;
+	sd_event_source_set_time_relative(d->repair, REPAIR_DELAY_MS * UINT64_C(1000));
+	sd_event_source_set_enabled(d->repair, SD_EVENT_ONESHOT);
+	sd_event_source_set_enabled(d->rules_changed, SD_EVENT_OFF);
+	return 0;
+}
+
+static int after_repair(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct daemon *d = userdata;
+	int e = on_repair(source, usec, userdata);
+
+	sd_event_source_set_enabled(d->rules_changed, SD_EVENT_ON);
+	return e;
+}
+
+static int watch_rules(struct daemon *d)
+{
+	int fd = rules_monitor_fd(d->rules), e;
+
+	if (fd < 0)
+		return 0;	/* rules = manual: nothing of ours is there */
+	e = sd_event_add_time_relative(d->event, &d->repair, CLOCK_MONOTONIC, 0, 1000, after_repair, d);
+	if (e >= 0)
+		e = sd_event_source_set_enabled(d->repair, SD_EVENT_OFF);
+	if (e >= 0)
+		e = sd_event_add_io(d->event, &d->rules_changed, fd, EPOLLIN, on_rules_changed, d);
+	return e;
+}
+
+/* ---------------------------------------------------------------- signals */
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	(void)si, (void)userdata;
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+/* All or nothing: the new configuration is in force, or the old one still is. */
+static int reload(struct daemon *d, struct config *c, char **why)
+{
+	struct flows_options options;
+	char *undo = NULL;
+	int e;
+
+	if (c->ring_size != d->config->ring_size || c->rules != d->config->rules)
+		log_warning("`ring_size` and `rules` change only with a restart");
+	e = listeners_update(d->listeners, c, why);
+	if (e < 0)
+		return e;
+	e = rules_update(d->rules, c, why);
+	if (e < 0) {
+		if (listeners_update(d->listeners, d->config, &undo) < 0)
+			log_error("can not open the old listeners again: %s", undo ? undo : "?");
+		free(undo);
+		return e;
+	}
+	flows_options_of(c, &options);
+	flows_set_options(d->flows, &options);
+	return 0;
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct daemon *d = userdata;
+	struct config *c = NULL;
+	char CLEANUP(freep) *complaints = NULL;
+	char CLEANUP(freep) *why = NULL;
+	size_t size = 0;
+	FILE *errors;
+	int e;
+
+	(void)source, (void)si;
+	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, now_monotonic() / 1000);
+	errors = open_memstream(&complaints, &size);
+	if (!errors) {
+		e = -errno;
+	} else {
+		e = config_load(&c, d->config_path, errors);
+		fclose(errors);
+	}
+	if (e >= 0)
+		e = reload(d, c, &why);
+	if (e < 0) {
+		log_event(LOG_ERR, MESSAGE_ID_CONFIG_REFUSED, NULL, "The old configuration stays in force: %s",
+			  why ? why : complaints && *complaints ? complaints : strerror(-e));
+		config_free(c);
+	} else {
+		config_free(d->config);
+		d->config = c;
+		log_event(LOG_INFO, MESSAGE_ID_CONFIG_RELOADED, NULL, "%s was read again: %zu device%s", d->config_path,
+			  c->device_count, c->device_count == 1 ? "" : "s");
+	}
+	sd_notify(false, "READY=1");
+	d->status[0] = '\0';
+	tell_status(d);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the list, forwards and backwards */
+static int start(struct daemon *d, char **why)
+{
+	struct flows_options options;
+	int e;
+
+	e = sd_event_default(&d->event);
+	if (e < 0)
+		return e;
+	sd_event_set_watchdog(d->event, true);
+	e = sd_event_add_signal(d->event, NULL, SIGTERM, on_stop, d);
+	if (e >= 0)
+		e = sd_event_add_signal(d->event, NULL, SIGINT, on_stop, d);
+	if (e >= 0)
+		e = sd_event_add_signal(d->event, NULL, SIGHUP, on_reload, d);
+	if (e >= 0)
+		e = sd_event_add_time_relative(d->event, &d->housekeeping, CLOCK_MONOTONIC, 1000000, 1000000, on_housekeeping, d);
+	if (e >= 0)
+		e = ring_open(&d->ring, d->config->ring_size);
+	if (e < 0)
+		return e;
+	flows_options_of(d->config, &options);
+	e = flows_new(&d->flows, d->event, &d->ring, &options);
+	if (e < 0)
+		return e;
+	e = decoder_process_new(&d->decoder, d->event, &d->ring, d->flows);
+	if (e < 0) {
+		if (asprintf(why, "can not start suntap-decoder: %s (it belongs beside suntapd or into %s)", strerror(-e),
+			     SUNTAP_LIBEXEC) < 0)
+			*why = NULL;
+		return e;
+	}
+	e = listeners_new(&d->listeners, d->event, d->flows, d->config, why);
+	if (e < 0)
+		return e;
+	e = rules_install(&d->rules, d->config, why);
+	if (e < 0)
+		return e;
+	return watch_rules(d);
+}
+
+static void stop(struct daemon *d)
+{
+	d->rules_changed = sd_event_source_disable_unref(d->rules_changed);
+	d->repair = sd_event_source_disable_unref(d->repair);
+	d->rules = rules_remove(d->rules, false);
+	d->listeners = listeners_free(d->listeners);
+	d->flows = flows_free(d->flows);
+	d->decoder = decoder_process_free(d->decoder);
+	ring_close(&d->ring);
+	d->housekeeping = sd_event_source_disable_unref(d->housekeeping);
+	d->event = sd_event_unref(d->event);
+	d->config = config_free(d->config);
+}
+
+static int run(const char *config_path)
+{
+	struct daemon d = {
+		.config_path = config_path, .ring.fds = { -1, -1, -1 },
+		.repairs = { .burst = 5, .interval = 60 * NSEC_PER_SEC },
+	};
+	char CLEANUP(freep) *why = NULL;
+	sigset_t signals;
+	int e;
+
+	e = config_load(&d.config, config_path, stderr);
+	if (e < 0)
+		return EXIT_CONFIG;
+	sigemptyset(&signals);
+	for (size_t i = 0; i < 4; i++)
+		sigaddset(&signals, (const int[]){ SIGTERM, SIGINT, SIGHUP, SIGCHLD }[i]);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_DUMPABLE, 0);
+	log_open("suntapd");
+
+	e = start(&d, &why);
+	if (e < 0) {
+		log_error("%s", why ? why : strerror(-e));
+		stop(&d);
+		return EXIT_FAILURE;
+	}
+	log_info("suntapd " SUNTAP_VERSION " is up: %zu device%s", d.config->device_count, d.config->device_count == 1 ? "" : "s");
+	sd_notify(false, "READY=1");
+	tell_status(&d);
+	e = sd_event_loop(d.event);
+	sd_notify(false, "STOPPING=1");
+	if (e < 0)
+		log_error("the event loop failed: %s", strerror(-e));
+	stop(&d);
+	return e < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "print-rules", no_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ 0 },
+	};
+	const char *path = CONFIG_FILE;
+	struct config *c = NULL;
+	int mode = 0, o;
+
+	while ((o = getopt_long(argc, argv, "c:hv", options, NULL)) != -1) {
+		switch (o) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'k':
+		case 'p':
+			mode = o;
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_SUCCESS;
+		case 'v':
+			puts("suntapd " SUNTAP_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (mode && optind < argc)
+		path = argv[optind++];
+	if (optind < argc) {
+		fprintf(stderr, "suntapd: what is \"%s\"?\n", argv[optind]);
+		usage(stderr);
+		return 2;
+	}
+	if (!mode)
+		return run(path);
+	if (config_load(&c, path, stderr) < 0)
+		return EXIT_CONFIG;
+	if (mode == 'k')
+		config_print(c, stdout);
+	else
+		rules_print(c, stdout);
+	config_free(c);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pipes.h - the pool of pipes that bytes pass through
+ *
+ * Open files and the pages of pipes are limited (RLIMIT_NOFILE, fs.pipe-user-pages-soft), so a pipe belongs to a
+ * direction only while bytes are in it, and comes back empty.
+ */
+#ifndef SUNTAP_PIPES_H
+#define SUNTAP_PIPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+	PIPES_MAX = 128,
+	PIPES_CAPACITY = 256 * 1024,	/* asked for; the kernel may grant less */
+};
+
+struct pipe {
+	int read, write;
+	size_t capacity;	/* bytes */
+	struct pipe *next;	/* in the list of free ones */
+};
+
+struct pipes {
+	struct pipe all[PIPES_MAX];
+	struct pipe *free;
+	size_t made, lent, limit;
+};
+
+/* Makes nothing yet but the list; limit <= PIPES_MAX. */
+void pipes_open(struct pipes *p, size_t limit);
+void pipes_close(struct pipes *p);
+
+/* NULL: all are lent, or no descriptors are left. */
+struct pipe *pipes_borrow(struct pipes *p);
+/* empty: nothing is in it; otherwise it is thrown away and made again at need. */
+void pipes_return(struct pipes *p, struct pipe *pipe, bool empty);
+/* Less than a quarter is left: take no more from a socket than the other side has room for. */
+bool pipes_scarce(const struct pipes *p);
+
+/* One pipe outside the pool: 0 or -errno. */
+int pipe_make(struct pipe *p, size_t capacity);
+
+#endif
