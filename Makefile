@@ -37,7 +37,7 @@ Q := $(if $(V),,@)
 # ---------------------------------------------------------------- objects
 # One folder of src/ is one archive; a program is its folder's main.c and the archives it may use.
 PROGRAMS := suntapd suntap-decoder suntap
-folder_objects = $(patsubst src/%.c,$(BUILD)/%.o,$(filter-out %/main.c,$(wildcard src/$(1)/*.c)))
+folder_objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wildcard src/$(1)/*.c)))
 
 LIBS_shared    := -linih -lsystemd
 LIBS_suntapd   := -lnftnl -lmnl -lsystemd -lresolv
@@ -58,17 +58,17 @@ endef
 $(foreach f,suntapd decoder tool protocols shared,$(eval $(call folder_rules,$(f))))
 
 define program_rules
-$(BUILD)/$(1): $(BUILD)/$(firstword $(USES_$(1)))/main.o $(patsubst %,$(BUILD)/%.a,$(USES_$(1)))
+$(BUILD)/$(1): $(BUILD)/obj/$(firstword $(USES_$(1)))/main.o $(patsubst %,$(BUILD)/%.a,$(USES_$(1)))
 	@echo "  LINK $$@"
 	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $(foreach u,$(USES_$(1)),$(LIBS_$(u)))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
 
-$(BUILD)/%.o: src/%.c Makefile
+$(BUILD)/obj/%.o: src/%.c Makefile
 	@echo "  CC   $<"
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(wildcard $(BUILD)/*/*.d)
+-include $(wildcard $(BUILD)/obj/*/*.d)
 
 # ---------------------------------------------------------------- packages
 # Quiet, and does nothing where everything is there.

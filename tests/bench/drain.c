@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * drain.c - in the decoder's place: reads the ring and throws the records away
+ *
+ * For the row of the benchmark that shows what the copy itself costs. suntapd finds it as the
+ * `suntap-decoder` beside its own program.
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "shared/control.h"
+#include "shared/ring.h"
+
+int main(void)
+{
+	const struct ring_fds fds = { CONTROL_FD_RING, CONTROL_FD_HEAD, CONTROL_FD_BELL };
+	const struct control_message ready = { .kind = CONTROL_READY };
+	struct ring_view ring;
+
+	if (ring_view_open(&ring, &fds) < 0 || send(CONTROL_FD_SOCKET, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
+		return EXIT_FAILURE;
+	for (;;) {
+		struct pollfd p[] = {
+			{ .fd = CONTROL_FD_BELL, .events = POLLIN }, { .fd = CONTROL_FD_SOCKET, .events = POLLIN },
+		};
+		const uint8_t *payload;
+		struct ring_record rec;
+
+		if (ring_view_next(&ring, &rec, &payload) > 0) {
+			if (rec.kind == RING_GAP)
+				ring.reader->gaps++;
+			ring.reader->readings += rec.kind == RING_DATA;	/* shown in the status: records */
+			ring_view_release(&ring, &rec);
+			continue;
+		}
+		if (!ring_view_sleep(&ring))
+			continue;
+		poll(p, 2, -1);
+		ring_view_awake(&ring);
+		if (p[1].revents)
+			return EXIT_SUCCESS;
+	}
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * load.c - the ends of the benchmark: cheap to run, so that what stands between them shows
+ *
+ *	load sink ADDR PORT                    accept, count, throw away (the kernel does: MSG_TRUNC)
+ *	load echo ADDR PORT                    accept, send back what came
+ *	load hold ADDR PORT                    accept and keep
+ *	load source ADDR PORT SECONDS FLOWS    send as fast as it goes; prints bytes and seconds
+ *	load ping ADDR PORT COUNT SIZE         one message after the other; prints round-trip times in us
+ *	load idle ADDR PORT FLOWS              open so many and keep them; prints how many, ends with standard input
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static char buffer[256 * 1024];
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(EXIT_FAILURE);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static struct sockaddr_in address(const char *host, const char *port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
+
+	if (inet_pton(AF_INET, host, &a.sin_addr) != 1)
+		die(host);
+	return a;
+}
+
+static int dial(const struct sockaddr_in *a)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0)
+		die("connect");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return fd;
+}
+
+static void serve(const char *mode, const struct sockaddr_in *a)
+{
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, e = epoll_create1(0);
+	struct epoll_event events[64], add = { .events = EPOLLIN, .data.fd = listener };
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(listener, (const struct sockaddr *)a, sizeof(*a)) < 0 || listen(listener, 4096) < 0)
+		die("listen");
+	epoll_ctl(e, EPOLL_CTL_ADD, listener, &add);
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		int n = epoll_wait(e, events, 64, -1);
+
+		for (int i = 0; i < n; i++) {
+			int fd = events[i].data.fd;
+			ssize_t got;
+
+			if (fd == listener) {
+				add.data.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+				if (add.data.fd < 0)
+					continue;
+				setsockopt(add.data.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+				if (strcmp(mode, "hold") != 0)
+					epoll_ctl(e, EPOLL_CTL_ADD, add.data.fd, &add);
+				continue;
+			}
+			if (strcmp(mode, "sink") == 0)
+				got = recv(fd, NULL, 16 * 1024 * 1024, MSG_TRUNC | MSG_DONTWAIT);
+			else
+				got = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+			if (got > 0 && strcmp(mode, "echo") == 0)
+				for (ssize_t done = 0; done < got;) {
+					ssize_t put = send(fd, buffer + done, (size_t)(got - done), MSG_NOSIGNAL);
+
+					if (put <= 0)
+						break;
+					done += put;
+				}
+			if (got == 0 || (got < 0 && errno != EAGAIN))
+				close(fd);
+		}
+	}
+}
+
+static void source(const struct sockaddr_in *a, double seconds, int flows)
+{
+	struct pollfd *p = calloc((size_t)flows, sizeof(*p));
+	double start, end;
+	uint64_t bytes = 0;
+
+	for (int i = 0; i < flows; i++)
+		p[i] = (struct pollfd){ .fd = dial(a), .events = POLLOUT };
+	start = now();
+	do {
+		poll(p, (nfds_t)flows, 1000);
+		for (int i = 0; i < flows; i++) {
+			ssize_t n;
+
+			if (!(p[i].revents & POLLOUT))
+				continue;
+			n = send(p[i].fd, buffer, sizeof(buffer), MSG_DONTWAIT | MSG_NOSIGNAL);
+			if (n > 0)
+				bytes += (uint64_t)n;
+			else if (n < 0 && errno != EAGAIN)
+				die("send");
+		}
+		end = now();
+	} while (end - start < seconds);
+	printf("%llu %.6f\n", (unsigned long long)bytes, end - start);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void ping(const struct sockaddr_in *a, int count, size_t size)
+{
+	double *t = calloc((size_t)count, sizeof(*t));
+	int fd = dial(a);
+
+	for (int i = -count / 10; i < count; i++) {
+		double start = now();
+
+		if (send(fd, buffer, size, MSG_NOSIGNAL) != (ssize_t)size || recv(fd, buffer, size, MSG_WAITALL) != (ssize_t)size)
+			die("ping");
+		if (i >= 0)
+			t[i] = (now() - start) * 1e6;
+	}
+	qsort(t, (size_t)count, sizeof(*t), by_time);
+	printf("%.2f %.2f %.2f\n", t[count / 2], t[count * 9 / 10], t[count * 99 / 100]);
+}
+
+static void idle(const struct sockaddr_in *a, int flows)
+{
+	for (int i = 0; i < flows; i++)
+		dial(a);
+	printf("%d\n", flows);
+	fflush(stdout);
+	while (read(STDIN_FILENO, buffer, sizeof(buffer)) > 0)
+		;
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit files;
+	struct sockaddr_in a;
+
+	if (argc < 4)
+		return 2;
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	a = address(argv[2], argv[3]);
+	if (strcmp(argv[1], "source") == 0 && argc == 6)
+		source(&a, atof(argv[4]), atoi(argv[5]));
+	else if (strcmp(argv[1], "ping") == 0 && argc == 6)
+		ping(&a, atoi(argv[4]), (size_t)atoi(argv[5]));
+	else if (strcmp(argv[1], "idle") == 0 && argc == 5)
+		idle(&a, atoi(argv[4]));
+	else if (argc == 4)
+		serve(argv[1], &a);
+	else
+		return 2;
+	return 0;
+}
