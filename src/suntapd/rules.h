@@ -19,19 +19,31 @@
 struct rules;
 
 /*
+ * Installs nothing, and needs no capability, where no device is of the way tproxy or keeps its source.
+ *
  * Looks whether the kernel and our capability allow what we need and whether the mark, the table
  * numbers and names are free (or leftovers of ours), then installs all of it. On failure nothing is left
  * behind, *why (free() it) says in words what is wrong and what would help, and -errno is returned.
- * With RULES_MANUAL nothing is installed, but what can be checked (policy route present) is.
+ * With RULES_MANUAL nothing is installed, but what can be checked (policy route present) is: rules_remark()
+ * says what is missing.
  */
 int rules_install(struct rules **ret, const struct config *c, char **why);
 
-/* Replaces the device rules by those of c in one transaction (reload): same guarantees, old rules stay on failure. */
+/* What the owner should know although all went well (IPv6 is off …), or NULL; belongs to r. */
+const char *rules_remark(const struct rules *r);
+
+/*
+ * Replaces the device rules by those of c in one transaction (reload): same guarantees, old rules stay on
+ * failure. -EINVAL where c wants another mark, route_table, rule_priority, tproxy_port or `rules`: that takes a
+ * restart. c is not kept.
+ */
 int rules_update(struct rules *r, const struct config *c, char **why);
 
 /*
- * Becomes readable when somebody changed rules or routes of ours; then rules_repair() puts back what is gone.
- * Returns 0: nothing was missing; 1: repaired, *what (free() it) says what was; -errno: could not.
+ * Becomes readable when somebody changed rules or routes (-1: there is nothing to watch); then rules_repair()
+ * puts back what is gone of ours. Returns 0: nothing was missing; 1: repaired, *what (free() it) says what
+ * was; -errno: could not, *what says why. It reads the fd empty in any case, so that a repair that does not
+ * help is not tried again before somebody changes something again.
  */
 int rules_monitor_fd(const struct rules *r);
 int rules_repair(struct rules *r, char **what);
