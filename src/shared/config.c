@@ -913,7 +913,7 @@ static const struct key keys[] = {
 	  "the maker, for the ports of its cloud" },
 	{ DEVICE(ports), parse_ports, print_ports, 0, "", 1, 65535, 1 << WAY_TPROXY | 1 << WAY_REDIRECT,
 	  "a list of port numbers, 1 to 65535, such as 10000, 10443",
-	  "ports of the cloud, in addition to those of the preset" },
+	  "ports of the cloud, in addition to those of the preset; redirect: without any, all that comes" },
 	{ DEVICE(way), parse_way, print_way, AT_DEVICE(way), "tproxy", 0, 0, 0, "tproxy, redirect or direct",
 	  "how its connections come: tproxy: by suntapd's own rules; redirect: by a REDIRECT or DNAT rule of "
 	  "yours; direct: the device was pointed here" },
@@ -1335,11 +1335,12 @@ static void settle_device(struct parse *p, struct config_device *d)
 	add_preset_ports(p, d);
 	switch (d->way) {
 	case WAY_TPROXY:
-	case WAY_REDIRECT:
 		if (!ports)
 			complain(p, d->line, "ports", "is missing in [device %s]; would be a preset (%s) or ports = 10000",
 				 d->name, PRESETS_TEXT);
-		if (d->way == WAY_REDIRECT && !d->listen.port && !*seen_at(p, d, find_key(SECTION_DEVICE, "listen")))
+		break;
+	case WAY_REDIRECT:
+		if (!d->listen.port && !*seen_at(p, d, find_key(SECTION_DEVICE, "listen")))
 			complain(p, d->line, "listen", "is missing in [device %s]; would be where your REDIRECT or DNAT rule "
 				 "sends the connections: listen = :17861", d->name);
 		break;
@@ -1393,17 +1394,12 @@ static bool listens_clash(const struct config_endpoint *a, const struct config_e
 static void check_pair(struct parse *p, const struct config_device *a, const struct config_device *b)
 {
 	char buf[CONFIG_HOST_MAX + 16];
-	bool same_listen = a->listen.port == b->listen.port && !strcmp(a->listen.host, b->listen.host);
 
-	if (a->way == b->way && a->way != WAY_DIRECT)
+	if (a->way == WAY_TPROXY && b->way == WAY_TPROXY)
 		check_ambiguous(p, a, b);
-	/* Redirected connections say where they were going: these devices may share a listener. */
-	if (a->way == WAY_REDIRECT && b->way == WAY_REDIRECT && same_listen)
-		return;
 	if (listens_clash(&a->listen, &b->listen))
-		complain(p, key_line(p, b, "listen"), "listen", "%s is taken by [device %s], line %u; would be another port%s",
-			 endpoint_text(buf, &b->listen), a->name, a->line,
-			 a->way == WAY_REDIRECT && b->way == WAY_REDIRECT ? ", or exactly the same address" : "");
+		complain(p, key_line(p, b, "listen"), "listen", "%s is taken by [device %s], line %u; would be another port",
+			 endpoint_text(buf, &b->listen), a->name, a->line);
 }
 
 static void check_all(struct parse *p)
@@ -1574,10 +1570,10 @@ const struct config_device *config_match(const struct config *c, enum config_way
 	const struct config_device *best = NULL;
 	int best_rank = RANK_NONE;
 
-	if (way == WAY_DIRECT) {
+	if (way != WAY_TPROXY) {
 		const struct config_device *d = port < c->device_count ? &c->devices[port] : NULL;
 
-		return d && d->way == WAY_DIRECT && config_device_admits(d, peer, mac) ? d : NULL;
+		return d && d->way == way && config_device_admits(d, peer, mac) ? d : NULL;
 	}
 	for (size_t i = 0; i < c->device_count; i++) {
 		const struct config_device *d = &c->devices[i];
@@ -1589,6 +1585,11 @@ const struct config_device *config_match(const struct config *c, enum config_way
 		}
 	}
 	return best;
+}
+
+bool config_device_takes(const struct config_device *d, uint16_t port)
+{
+	return d->port_count == 0 || has_port(d, port);
 }
 
 bool config_needs_mac(const struct config *c, enum config_way way)

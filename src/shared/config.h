@@ -62,7 +62,7 @@ struct config_device {
 	uint16_t ports[CONFIG_PORTS_MAX];	/* destination ports, host order: those of `preset`, then of `ports` */
 	size_t port_count;
 	char preset[16];		/* "" or the name of the preset */
-	struct config_endpoint listen;	/* direct and redirect: where we listen */
+	struct config_endpoint listen;	/* direct and redirect: where we listen, no two at the same place */
 	struct config_endpoint upstream;	/* direct */
 	char dns_server[INET6_ADDRSTRLEN];	/* "" = the system's resolver */
 	bool keep_source;		/* upstream connection with the device's own address */
@@ -98,15 +98,17 @@ struct config *config_free(struct config *c);		/* returns NULL; takes NULL */
 void config_print(const struct config *c, FILE *out);
 
 /*
- * The device that a connection from `peer` belongs to, or NULL: the first whose way is `way`, whose
- * sources match (longest prefix wins over order), and that has `port` among its ports (way tproxy and
- * redirect; WAY_DIRECT passes the index of its listener's device instead and only sources are looked
- * at). mac: the peer's hardware address, NULL if unknown. A device without sources takes any source.
+ * The device that a connection from `peer` belongs to, or NULL. WAY_TPROXY: of those that have `port` among their
+ * ports, the one whose source says most: a MAC before a prefix, a longer prefix before a shorter, and no source
+ * at all last. WAY_REDIRECT and WAY_DIRECT have a listener for each device, whose index is passed instead of
+ * the port, and only sources are looked at. mac: the peer's hardware address, NULL if unknown.
  */
 const struct config_device *config_match(const struct config *c, enum config_way way,
 					  const struct sockaddr *peer, const uint8_t *mac, uint16_t port);
 /* Whether the sources of d admit peer (or mac). */
 bool config_device_admits(const struct config_device *d, const struct sockaddr *peer, const uint8_t *mac);
+/* Whether it is interested in this destination port; without any of its own, in each. For the way redirect. */
+bool config_device_takes(const struct config_device *d, uint16_t port);
 /* Whether any device of this way is selected by MAC, so that it is worth looking one up. */
 bool config_needs_mac(const struct config *c, enum config_way way);
 

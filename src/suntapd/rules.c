@@ -541,10 +541,9 @@ static int open_monitors(struct rules *r)
 
 	r->nft_monitor = netlink_listen(NETLINK_NETFILTER, groups, ARRAY_SIZE(groups));
 	r->route_monitor = route_monitor();
-	r->monitor = epoll_create1(EPOLL_CLOEXEC);
 	if (r->nft_monitor < 0 || r->route_monitor < 0)
 		return r->nft_monitor < 0 ? r->nft_monitor : r->route_monitor;
-	if (r->monitor < 0 || epoll_ctl(r->monitor, EPOLL_CTL_ADD, r->nft_monitor, &event) < 0 ||
+	if (epoll_ctl(r->monitor, EPOLL_CTL_ADD, r->nft_monitor, &event) < 0 ||
 	    epoll_ctl(r->monitor, EPOLL_CTL_ADD, r->route_monitor, &event) < 0)
 		return -errno;
 	return 0;
@@ -663,7 +662,6 @@ static void deactivate(struct rules *r)
 	r->owner = NULL;
 	r->nft_monitor = close_fd(r->nft_monitor);
 	r->route_monitor = close_fd(r->route_monitor);
-	r->monitor = close_fd(r->monitor);
 	r->active = false;
 }
 
@@ -719,6 +717,15 @@ int rules_install(struct rules **ret, const struct config *c, char **why)
 	r->config.devices = NULL;
 	r->config.device_count = 0;
 	r->manual = c->rules == RULES_MANUAL;
+	/* One for our life: the sockets join it when there is something to watch, which a reload may bring. */
+	if (!r->manual) {
+		r->monitor = epoll_create1(EPOLL_CLOEXEC);
+		e = r->monitor < 0 ? -errno : 0;
+	}
+	if (e < 0) {
+		free(r);
+		return netlink_why(why, e, "no epoll: %s", strerror(-e));
+	}
 	if (!r->manual && ruleset_needed(c))
 		e = activate(r, c, why);
 	else if (!r->manual)
@@ -727,6 +734,7 @@ int rules_install(struct rules **ret, const struct config *c, char **why)
 		check_manual(r, c);
 	if (e < 0) {
 		deactivate(r);
+		close_fd(r->monitor);
 		free(r->remark);
 		free(r);
 		if (!*why)
@@ -874,7 +882,7 @@ static int repair_once(struct rules *r, char **what)
 		}
 	}
 	if (e == 0 && repaired)
-		netlink_why(what, 0, "put back what somebody removed: %s%s%s%s%s", live ? live : "",
+		netlink_why(what, 0, "%s%s%s%s%s", live ? live : "",
 			    live && (routes[0] || routes[1]) ? ", " : "", routes[0] ? routes[0] : "",
 			    routes[0] && routes[1] ? ", " : "", routes[1] ? routes[1] : "");
 	free(live);
@@ -931,6 +939,7 @@ struct rules *rules_remove(struct rules *r, bool keep_live)
 			remove_routes();
 	}
 	deactivate(r);
+	close_fd(r->monitor);
 	free(r->remark);
 	free(r);
 	return NULL;

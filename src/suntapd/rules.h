@@ -40,7 +40,7 @@ const char *rules_remark(const struct rules *r);
 int rules_update(struct rules *r, const struct config *c, char **why);
 
 /*
- * Becomes readable when somebody changed rules or routes (-1: there is nothing to watch); then rules_repair()
+ * Becomes readable when somebody changed rules or routes (-1 with RULES_MANUAL); then rules_repair()
  * puts back what is gone of ours. Returns 0: nothing was missing; 1: repaired, *what (free() it) says what
  * was; -errno: could not, *what says why. It reads the fd empty in any case, so that a repair that does not
  * help is not tried again before somebody changes something again.
