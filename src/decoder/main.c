@@ -35,6 +35,7 @@ enum {
 	SILENT_S = 60,
 	LOOK_S = 10,			/* between looks for silent flows */
 	NO_JOURNAL_MS = 200,
+	NAP_MS = 10,
 };
 
 struct flow {
@@ -366,6 +367,7 @@ static void look_for_silent(struct decoder *d)
 static int loop(struct decoder *d)
 {
 	const struct control_message ready = { .kind = CONTROL_READY };
+	enum ring_rest rest = RING_NAPPING;
 	bool last_round = false;
 
 	if (send(CONTROL_FD_SOCKET, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
@@ -384,17 +386,19 @@ static int loop(struct decoder *d)
 			set_state(d, READER_DECODING);
 			on_record(d, &rec, payload);
 			ring_view_release(&d->ring, &rec);
+			rest = RING_NAPPING;
 			continue;
 		}
 		if (last_round)
 			return 0;
 		look_for_silent(d);
 		set_state(d, READER_IDLE);
-		if (!ring_view_sleep(&d->ring))
+		if (!ring_view_rest(&d->ring, rest))
 			continue;
-		if (poll(fds, ARRAY_SIZE(fds), LOOK_S * 1000) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), rest == RING_NAPPING ? NAP_MS : LOOK_S * 1000) < 0 && errno != EINTR)
 			return -errno;
 		ring_view_awake(&d->ring);
+		rest = RING_SLEEPING;
 		if (fds[1].revents)
 			last_round = true;	/* suntapd stops: what is in the ring is the last */
 	}

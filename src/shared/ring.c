@@ -4,8 +4,8 @@
  *
  * Order of memory
  *	The writer stores tail after the payload (release), the reader loads it before (acquire); head the
- *	other way round. Sleeping is Dekker's: the reader stores `sleeping`, then looks at tail; the
- *	writer stores tail, then looks at `sleeping`; both sequentially consistent, so one sees the other.
+ *	other way round. Resting is Dekker's: the reader stores `rest`, then looks at tail; the
+ *	writer stores tail, then looks at `rest`; both sequentially consistent, so one sees the other.
  */
 #include "shared/ring.h"
 
@@ -171,19 +171,24 @@ int ring_put(struct ring *r, const struct ring_record *rec, const void *payload,
 	return 0;
 }
 
+static bool wants_bell(uint32_t rest, uint64_t unread, uint64_t size)
+{
+	return rest == RING_SLEEPING ? unread > 0 : rest == RING_NAPPING && unread >= size / 8;
+}
+
 void ring_ring(struct ring *r)
 {
+	uint64_t one = 1;
+
 	if (!r->unrung)
 		return;
-	r->unrung = false;
 	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&r->reader->sleeping, memory_order_relaxed)) {
-		uint64_t one = 1;
-
-		/* EAGAIN: the count is full, so it has been rung often enough */
-		if (write(r->fds.bell, &one, sizeof(one)) < 0)
-			assert(errno == EAGAIN);
-	}
+	if (!wants_bell(atomic_load_explicit(&r->reader->rest, memory_order_relaxed), ring_unread(r), r->size))
+		return;
+	r->unrung = false;
+	/* EAGAIN: the count is full, so it has been rung often enough */
+	if (write(r->fds.bell, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN);
 }
 
 uint64_t ring_reset_reader(struct ring *r)
@@ -212,7 +217,7 @@ uint64_t ring_skip_one(struct ring *r)
 
 void ring_next_reader(struct ring *r)
 {
-	atomic_store(&r->reader->sleeping, 0);
+	atomic_store(&r->reader->rest, RING_AWAKE);
 	atomic_store(&r->reader->state, READER_STARTING);
 }
 
@@ -281,13 +286,13 @@ void ring_view_release(struct ring_view *v, const struct ring_record *rec)
 	atomic_store_explicit(&v->reader->head, v->head, memory_order_release);
 }
 
-bool ring_view_sleep(struct ring_view *v)
+bool ring_view_rest(struct ring_view *v, enum ring_rest rest)
 {
-	atomic_store(&v->reader->sleeping, 1);
+	atomic_store(&v->reader->rest, rest);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load(&v->shared->tail) == v->head)
+	if (!wants_bell(rest, atomic_load(&v->shared->tail) - v->head, v->size))
 		return true;
-	atomic_store(&v->reader->sleeping, 0);
+	atomic_store(&v->reader->rest, RING_AWAKE);
 	return false;
 }
 
@@ -295,7 +300,7 @@ void ring_view_awake(struct ring_view *v)
 {
 	uint64_t count;
 
-	atomic_store(&v->reader->sleeping, 0);
+	atomic_store(&v->reader->rest, RING_AWAKE);
 	if (read(v->bell, &count, sizeof(count)) < 0)
 		assert(errno == EAGAIN || errno == EINTR);
 }

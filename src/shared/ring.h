@@ -66,10 +66,17 @@ enum ring_reader_state {
 	READER_NO_JOURNAL,	/* nobody listens on the journal's socket: waiting */
 };
 
+/* When the reader wants the bell. */
+enum ring_rest {
+	RING_AWAKE,		/* never: it looks by itself */
+	RING_NAPPING,		/* when an eighth of the ring is unread; it wakes up soon by itself */
+	RING_SLEEPING,		/* when anything is */
+};
+
 /* The reader's page; the writer takes all of it for hearsay, good for a line of status only. */
 struct ring_head {
 	_Atomic uint64_t head;
-	_Atomic uint32_t sleeping;	/* 1: ring the bell */
+	_Atomic uint32_t rest;		/* enum ring_rest */
 	_Atomic uint32_t state;		/* enum ring_reader_state */
 	_Atomic uint64_t readings, frames_good, frames_bad, gaps, untapped;
 	_Atomic uint64_t beat;		/* counts up as the reader works, also inside a record */
@@ -107,7 +114,7 @@ uint8_t *ring_payload(struct ring *r);
 void ring_commit(struct ring *r, const struct ring_record *rec);
 /* Both at once; -ENOBUFS if there is no room. */
 int ring_put(struct ring *r, const struct ring_record *rec, const void *payload, size_t reserve);
-/* Wakes the reader if it sleeps and something is new. */
+/* Wakes the reader if it wants to be and something is new. */
 void ring_ring(struct ring *r);
 
 /* The reader has written what can not be: it is not to be trusted any more, end it. */
@@ -138,10 +145,13 @@ void ring_view_close(struct ring_view *v);
 int ring_view_next(struct ring_view *v, struct ring_record *ret, const uint8_t **ret_payload);
 void ring_view_release(struct ring_view *v, const struct ring_record *rec);
 /*
- * Says "wake me": true when there really is nothing to read, so that poll() on the bell may sleep; false:
- * something came meanwhile. ring_view_awake() afterwards takes the bell's count.
+ * Says how the reader rests before it polls the bell: true when there really is nothing to read (napping: not an
+ * eighth of the ring), false: something came meanwhile. ring_view_awake() afterwards takes the bell's count.
+ *
+ * Nap for some milliseconds after reading, sleep only after a nap in vain: then a stream of small records costs a wake-up
+ * for each nap and not for each record.
  */
-bool ring_view_sleep(struct ring_view *v);
+bool ring_view_rest(struct ring_view *v, enum ring_rest rest);
 void ring_view_awake(struct ring_view *v);
 
 #endif

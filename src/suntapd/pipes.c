@@ -59,7 +59,7 @@ struct pipe *pipes_borrow(struct pipes *p)
 	if (pipe->read < 0) {
 		struct pipe *next = pipe->next;
 
-		if (pipe_make(pipe, PIPES_CAPACITY) < 0) {
+		if (pipe_make(pipe, pipe - p->all < PIPES_BIG ? PIPES_CAPACITY_BIG : PIPES_CAPACITY) < 0) {
 			pipe->next = next;
 			return NULL;
 		}

@@ -13,7 +13,10 @@
 
 enum {
 	PIPES_MAX = 128,
-	PIPES_CAPACITY = 256 * 1024,	/* asked for; the kernel may grant less */
+	PIPES_BIG = 16,			/* the first ones, which are used first: one is enough for a device's few bytes, and
+					   a flow that moves many pays half of the system calls with them */
+	PIPES_CAPACITY_BIG = 1024 * 1024,	/* asked for; the kernel may grant less */
+	PIPES_CAPACITY = 64 * 1024,
 };
 
 struct pipe {

@@ -8,6 +8,8 @@
 
 #include "shared/util.h"
 
+enum { RING_AT_ONCE = 16 * 1024 };
+
 /*
  * Bytes that data may not use, so that opens, closes and gaps still find room when bytes do not: without them the
  * decoder would not know that it misses something.
@@ -20,7 +22,7 @@ static size_t reserve_for_events(const struct tap *t)
 int tap_open(struct tap *t, struct ring *ring)
 {
 	*t = (struct tap){ .ring = ring };
-	return pipe_make(&t->pipe, PIPES_CAPACITY);
+	return pipe_make(&t->pipe, PIPES_CAPACITY_BIG);
 }
 
 void tap_close(struct tap *t)
@@ -74,12 +76,15 @@ void tap_take(struct tap *t, uint64_t flow, enum dir dir, uint64_t offset, size_
 				rec.length = (uint32_t)got;
 				rec.time = now_realtime();
 				ring_commit(t->ring, &rec);
+				/* small ones wait for the end of the batch, one bell for all */
+				if (got >= RING_AT_ONCE)
+					ring_ring(t->ring);
 			}
 		}
 		if (got < (ssize_t)shared) {
 			/* can not be, as tee() said so; an emptied tap is worth more than an explanation */
 			tap_close(t);
-			if (pipe_make(&t->pipe, PIPES_CAPACITY) < 0)
+			if (pipe_make(&t->pipe, PIPES_CAPACITY_BIG) < 0)
 				t->pipe = (struct pipe){ .read = -1, .write = -1 };
 			got = got > 0 ? got : 0;
 		}
