@@ -102,15 +102,22 @@ static int limit(__rlimit_resource_t resource, rlim_t most)
 
 int sandbox_enter(const char *user, int probe_fd)
 {
+	bool had_any;
 	int e = 0;
 
 	if (geteuid() == 0)
 		e = become(user);
 	if (e < 0)
 		return e;
+	/*
+	 * Started as a user other than root it has none, and the unit's filter knows no capset(): what may stay is the
+	 * inheritable set, which means nothing with no_new_privs, as does the bounding set.
+	 */
+	if (capng_get_caps_process() < 0)
+		return -EPERM;
+	had_any = capng_have_permitted_capabilities() != CAPNG_NONE;
 	capng_clear(CAPNG_SELECT_BOTH);
-	/* the bounding set can be emptied only by those who may; without no_new_privs it would not matter, with it it does not */
-	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
+	if (capng_apply(CAPNG_SELECT_CAPS) < 0 && had_any)
 		return -EPERM;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
