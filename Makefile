@@ -87,3 +87,14 @@ deps deps-check deps-bench deps-fuzz: deps%:
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)
+
+# ---------------------------------------------------------------- bench
+$(BUILD)/bench/load: tests/bench/load.c
+	$(Q)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE -std=gnu17 -O2 -Wall -Wextra -o $@ $<
+$(BUILD)/bench/drain: tests/bench/drain.c $(BUILD)/shared.a
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^
+
+# Beside HAProxy and plain forwarding, in namespaces of its own; nothing else should run on the machine.
+.PHONY: bench
+bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain
+	tests/lab/net-lab $(PYTHON) tests/bench/bench.py

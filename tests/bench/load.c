@@ -2,10 +2,11 @@
 /*
  * load.c - the ends of the benchmark: cheap to run, so that what stands between them shows
  *
- *	load sink ADDR PORT                    accept, count, throw away (the kernel does: MSG_TRUNC)
+ *	load sink ADDR PORT                    accept, read, throw away
  *	load echo ADDR PORT                    accept, send back what came
  *	load hold ADDR PORT                    accept and keep
- *	load source ADDR PORT SECONDS FLOWS    send as fast as it goes; prints bytes and seconds
+ *	load source ADDR PORT SECONDS FLOWS [FILE]  send as fast as it goes, zeros or the file again and again; prints
+ *	                                       bytes and seconds
  *	load ping ADDR PORT COUNT SIZE         one message after the other; prints round-trip times in us
  *	load idle ADDR PORT FLOWS              open so many and keep them; prints how many, ends with standard input
  */
@@ -14,7 +15,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,10 +87,7 @@ static void serve(const char *mode, const struct sockaddr_in *a)
 					epoll_ctl(e, EPOLL_CTL_ADD, add.data.fd, &add);
 				continue;
 			}
-			if (strcmp(mode, "sink") == 0)
-				got = recv(fd, NULL, 16 * 1024 * 1024, MSG_TRUNC | MSG_DONTWAIT);
-			else
-				got = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+			got = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
 			if (got > 0 && strcmp(mode, "echo") == 0)
 				for (ssize_t done = 0; done < got;) {
 					ssize_t put = send(fd, buffer + done, (size_t)(got - done), MSG_NOSIGNAL);
@@ -105,9 +102,27 @@ static void serve(const char *mode, const struct sockaddr_in *a)
 	}
 }
 
-static void source(const struct sockaddr_in *a, double seconds, int flows)
+/* Whole copies of the file, as many as fit. */
+static size_t fill_from(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	size_t n, used;
+
+	if (!f)
+		die(path);
+	n = fread(buffer, 1, sizeof(buffer), f);
+	fclose(f);
+	if (n == 0)
+		die(path);
+	for (used = n; used + n <= sizeof(buffer); used += n)
+		memcpy(buffer + used, buffer, n);
+	return used;
+}
+
+static void source(const struct sockaddr_in *a, double seconds, int flows, const char *path)
 {
 	struct pollfd *p = calloc((size_t)flows, sizeof(*p));
+	size_t *place = calloc((size_t)flows, sizeof(*place)), size = path ? fill_from(path) : sizeof(buffer);
 	double start, end;
 	uint64_t bytes = 0;
 
@@ -121,11 +136,13 @@ static void source(const struct sockaddr_in *a, double seconds, int flows)
 
 			if (!(p[i].revents & POLLOUT))
 				continue;
-			n = send(p[i].fd, buffer, sizeof(buffer), MSG_DONTWAIT | MSG_NOSIGNAL);
-			if (n > 0)
+			n = send(p[i].fd, buffer + place[i], size - place[i], MSG_DONTWAIT | MSG_NOSIGNAL);
+			if (n > 0) {
 				bytes += (uint64_t)n;
-			else if (n < 0 && errno != EAGAIN)
+				place[i] = (place[i] + (size_t)n) % size;
+			} else if (n < 0 && errno != EAGAIN) {
 				die("send");
+			}
 		}
 		end = now();
 	} while (end - start < seconds);
@@ -177,8 +194,8 @@ int main(int argc, char **argv)
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	a = address(argv[2], argv[3]);
-	if (strcmp(argv[1], "source") == 0 && argc == 6)
-		source(&a, atof(argv[4]), atoi(argv[5]));
+	if (strcmp(argv[1], "source") == 0 && (argc == 6 || argc == 7))
+		source(&a, atof(argv[4]), atoi(argv[5]), argc == 7 ? argv[6] : NULL);
 	else if (strcmp(argv[1], "ping") == 0 && argc == 6)
 		ping(&a, atoi(argv[4]), (size_t)atoi(argv[5]));
 	else if (strcmp(argv[1], "idle") == 0 && argc == 5)
