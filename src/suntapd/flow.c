@@ -58,6 +58,7 @@ struct flow {
 	bool end_known, untapped, keep_source;
 	uint8_t candidate, candidates;		/* the one tried now, of how many */
 	int error;
+	uint16_t near_port;			/* of our connection to the cloud; 0 while there is none */
 	uint32_t generation;			/* how often the slot was used: the upper half of the id */
 	struct flow_address *cloud;		/* candidates; only while CONNECTING to one of several */
 };
@@ -77,6 +78,7 @@ struct flows {
 	struct pipes pipes;
 	struct tap tap;
 	struct queue run, starving;
+	uint16_t *near_ports;			/* [65536]: how many of our connections to clouds have this port */
 	uint32_t lists[LIST_COUNT];
 	struct device_use {
 		char name[CONFIG_NAME_MAX];
@@ -115,8 +117,23 @@ static void reset_fd(int fd)
 	close_fd(fd);
 }
 
-static void close_side(struct flow *f, enum dir side, bool reset)
+static bool socket_name(int fd, struct flow_address *ret)
 {
+	struct sockaddr_storage name;
+	socklen_t length = sizeof(name);
+
+	if (fd < 0 || getsockname(fd, (struct sockaddr *)&name, &length) < 0)
+		return false;
+	flow_address_set(ret, (const struct sockaddr *)&name);
+	return true;
+}
+
+static void close_side(struct flows *t, struct flow *f, enum dir side, bool reset)
+{
+	if (side == DIR_CLOUD && f->near_port) {
+		t->near_ports[f->near_port]--;
+		f->near_port = 0;
+	}
 	if (reset)
 		reset_fd(side_fd(f, side));
 	else
@@ -291,7 +308,7 @@ static void finish(struct flows *t, uint32_t slot, bool reset)
 
 	for (enum dir d = 0; d < DIR_COUNT; d++) {
 		relay_drop(&f->dir[d], &t->pipes);
-		close_side(f, d, reset);
+		close_side(t, f, d, reset);
 		lost[d] = f->dir[d].lost;
 		t->bytes[d] += entry->forwarded[d];
 	}
@@ -313,7 +330,7 @@ static void begin_reset(struct flows *t, uint32_t slot, enum dir gone)
 {
 	struct flow *f = &t->slots[slot];
 
-	close_side(f, gone, true);
+	close_side(t, f, gone, true);
 	relay_drop(&f->dir[dir_other(gone)], &t->pipes);
 	f->dir[dir_other(gone)].done = true;
 	f->dir[gone].done = true;
@@ -430,6 +447,7 @@ static int connect_candidate(struct flows *t, uint32_t slot)
 	struct flow *f = &t->slots[slot];
 	struct flow_entry *entry = &t->entries[slot];
 	struct sockaddr_storage to, from;
+	struct flow_address near;
 	int CLEANUP(closep) fd = -1;
 	socklen_t length;
 	int e;
@@ -468,6 +486,10 @@ static int connect_candidate(struct flows *t, uint32_t slot)
 		set_side_fd(f, DIR_CLOUD, -1);
 		return e;
 	}
+	if (socket_name(fd, &near) && near.port) {
+		f->near_port = near.port;
+		t->near_ports[near.port]++;
+	}
 	fd = -1;
 	return 0;
 }
@@ -480,7 +502,7 @@ static void connect_failed(struct flows *t, uint32_t slot, int e)
 
 	for (;;) {
 		set_end(f, end_of_connect(-e), -e);
-		close_side(f, DIR_CLOUD, true);
+		close_side(t, f, DIR_CLOUD, true);
 		f->dir[DIR_DEVICE].writable = false;
 		if (t->unreachable)
 			t->unreachable(t->unreachable_ctx, name);
@@ -660,17 +682,14 @@ static struct device_use *use_of(struct flows *t, const char *name)
 /* Whether `a` is the near end of one of our connections to a cloud: then a device is ourselves. */
 static bool is_our_own(const struct flows *t, const struct flow_address *a)
 {
+	if (t->near_ports[a->port] == 0)
+		return false;
 	for (uint32_t slot = 0; slot < t->unused; slot++) {
-		struct sockaddr_storage near;
-		socklen_t length = sizeof(near);
-		struct flow_address address;
+		struct flow_address near;
 
-		if (t->slots[slot].state == FLOW_FREE || side_fd(&t->slots[slot], DIR_CLOUD) < 0)
+		if (t->slots[slot].state == FLOW_FREE || t->slots[slot].near_port != a->port)
 			continue;
-		if (getsockname(side_fd(&t->slots[slot], DIR_CLOUD), (struct sockaddr *)&near, &length) < 0)
-			continue;
-		flow_address_set(&address, (const struct sockaddr *)&near);
-		if (flow_address_equal(&address, a))
+		if (socket_name(side_fd(&t->slots[slot], DIR_CLOUD), &near) && flow_address_equal(&near, a))
 			return true;
 	}
 	return false;
@@ -795,7 +814,8 @@ static int make_table(struct flows *t)
 	if (p == MAP_FAILED)
 		return -errno;
 	t->slots = p;
-	return 0;
+	t->near_ports = calloc(UINT16_MAX + 1, sizeof(*t->near_ports));
+	return t->near_ports ? 0 : -ENOMEM;
 }
 
 int flows_new(struct flows **ret, sd_event *event, struct ring *ring, const struct flows_options *options)
@@ -863,6 +883,7 @@ struct flows *flows_free(struct flows *t)
 		munmap(t->entries, t->table_size);
 	if (t->slots)
 		munmap(t->slots, t->limit_made * sizeof(struct flow));
+	free(t->near_ports);
 	close_fd(t->table_fd);
 	close_fd(t->epoll);
 	sd_event_unref(t->event);
@@ -907,6 +928,19 @@ int flows_table_fd(const struct flows *t)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", t->table_fd);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+void flows_tell_gaps(struct flows *t)
+{
+	if (!t->tap.owes)
+		return;
+	t->tap.owes = false;
+	for (uint32_t slot = 0; slot < t->unused; slot++)
+		for (enum dir d = 0; d < DIR_COUNT; d++)
+			if (t->slots[slot].state != FLOW_FREE)
+				tap_tell_gap(&t->tap, t->entries[slot].id, d, t->entries[slot].copied[d],
+					     &t->slots[slot].dir[d].lost);
+	ring_ring(t->tap.ring);
 }
 
 void flows_get_stats(const struct flows *t, struct flows_stats *ret)

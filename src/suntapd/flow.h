@@ -65,6 +65,9 @@ void flows_on_unreachable(struct flows *t, void (*unreachable)(void *ctx, const 
 /* The decoder says that there is nothing to learn from this flow: relay it without a copy. false: no such flow. */
 bool flows_untap(struct flows *t, uint64_t id);
 
+/* To be called every few seconds: gaps of flows that have gone quiet are told, now that there may be room. */
+void flows_tell_gaps(struct flows *t);
+
 /* A read-only descriptor of the table of struct flow_entry, for the decoder (the caller owns it), or -errno. */
 int flows_table_fd(const struct flows *t);
 

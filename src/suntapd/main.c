@@ -109,6 +109,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
 	struct daemon *d = userdata;
 
 	(void)usec;
+	flows_tell_gaps(d->flows);
 	decoder_process_check(d->decoder);
 	tell_status(d);
 	sd_event_source_set_time_relative(source, HOUSEKEEPING_S * UINT64_C(1000000));

@@ -52,13 +52,19 @@ static void tell_lost_events(struct tap *t)
 		t->lost_events = 0;
 }
 
-static int tell_gap(struct tap *t, uint64_t flow, enum dir dir, uint64_t end, uint64_t lost)
+void tap_tell_gap(struct tap *t, uint64_t flow, enum dir dir, uint64_t end, uint64_t *lost)
 {
 	struct ring_record rec = {
-		.kind = RING_GAP, .dir = (uint8_t)dir, .flow = flow, .time = now_realtime(), .offset = end - lost, .lost = lost,
+		.kind = RING_GAP, .dir = (uint8_t)dir, .flow = flow, .time = now_realtime(), .offset = end - *lost,
+		.lost = *lost,
 	};
 
-	return ring_put(t->ring, &rec, NULL, 0);
+	if (*lost == 0)
+		return;
+	if (ring_put(t->ring, &rec, NULL, 0) == 0)
+		*lost = 0;
+	else
+		t->owes = true;
 }
 
 void tap_take(struct tap *t, uint64_t flow, enum dir dir, uint64_t offset, size_t shared, size_t n, uint64_t *lost)
@@ -68,8 +74,7 @@ void tap_take(struct tap *t, uint64_t flow, enum dir dir, uint64_t offset, size_
 	if (shared > 0) {
 		struct ring_record rec = { .kind = RING_DATA, .dir = (uint8_t)dir, .flow = flow, .offset = offset };
 
-		if (*lost > 0 && tell_gap(t, flow, dir, offset, *lost) == 0)
-			*lost = 0;
+		tap_tell_gap(t, flow, dir, offset, lost);
 		if (*lost == 0) {
 			got = read(t->pipe.read, ring_payload(t->ring), shared);
 			if (got > 0) {
@@ -92,6 +97,7 @@ void tap_take(struct tap *t, uint64_t flow, enum dir dir, uint64_t offset, size_
 	if ((size_t)got < n) {
 		*lost += n - (size_t)got;
 		t->lost_bytes += n - (size_t)got;
+		t->owes = true;
 	}
 }
 
@@ -114,9 +120,11 @@ void tap_flow_closed(struct tap *t, uint64_t flow, const struct flow_close *clos
 	};
 
 	tell_lost_events(t);
-	for (enum dir d = 0; d < DIR_COUNT; d++)
-		if (lost[d] > 0)
-			tell_gap(t, flow, d, copied[d], lost[d]);
+	for (enum dir d = 0; d < DIR_COUNT; d++) {
+		uint64_t untold = lost[d];
+
+		tap_tell_gap(t, flow, d, copied[d], &untold);
+	}
 	if (ring_put(t->ring, &rec, close, 0) < 0)
 		t->lost_events++;
 }

@@ -13,6 +13,7 @@
 #ifndef SUNTAP_TAP_H
 #define SUNTAP_TAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct tap {
 	struct pipe pipe;		/* owned */
 	uint64_t lost_bytes;		/* in all, for the status */
 	uint64_t lost_events;		/* opens and closes not told yet */
+	bool owes;			/* some direction has lost bytes that are not told yet */
 };
 
 int tap_open(struct tap *t, struct ring *ring);		/* 0 or -errno */
@@ -38,6 +40,9 @@ size_t tap_share(struct tap *t, const struct pipe *pipe, size_t n);
  * of them in its direction's stream. *lost: bytes of this direction lost and not told yet.
  */
 void tap_take(struct tap *t, uint64_t flow, enum dir dir, uint64_t offset, size_t shared, size_t n, uint64_t *lost);
+
+/* Tells a gap of *lost bytes (0: none) that ends at offset `end`, if there is room. */
+void tap_tell_gap(struct tap *t, uint64_t flow, enum dir dir, uint64_t end, uint64_t *lost);
 
 void tap_flow_opened(struct tap *t, const struct flow_entry *entry);
 void tap_flow_closed(struct tap *t, uint64_t flow, const struct flow_close *close, const uint64_t lost[DIR_COUNT],
