@@ -163,7 +163,7 @@ static const char *shown(char buf[static 64], const char *text)
 {
 	size_t i = 0;
 
-	for (; text[i] && i < 60; i++)
+	for (; i < 60 && text[i]; i++)
 		buf[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
 	memcpy(buf + i, text[i] ? "..." : "", text[i] ? 4 : 1);
 	return buf;

@@ -446,7 +446,7 @@ static void add_device(struct ruleset_table *t, const struct config *c, const st
 	if (set)
 		add_intercept_rule(t, c, d, &(struct ruleset_statement){ .kind = RS_SADDR6_IN, .text = set }, true, ports);
 	set = add_source_set(t, d, SOURCE_MAC);
-	for (int six = 0; set && six <= ip6; six++)
+	for (int six = 0; set && six <= (ip6 ? 1 : 0); six++)
 		add_intercept_rule(t, c, d, &(struct ruleset_statement){ .kind = RS_ETHER_SADDR_IN, .text = set }, six, ports);
 }
 
@@ -512,7 +512,7 @@ static void print_element(const struct ruleset_set *set, const struct ruleset_el
 			fprintf(out, "%s%02x", i ? ":" : "", e->first[i]);
 		break;
 	case SET_PORT:
-		fprintf(out, "%u", e->first[0] << 8 | e->first[1]);
+		fprintf(out, "%d", e->first[0] << 8 | e->first[1]);
 		break;
 	}
 }
