@@ -16,8 +16,9 @@ DATA      = $(PREFIX)/share/suntap
 # What `make deps` sees to, on Debian 12.
 PACKAGES := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libseccomp-dev \
 	libinih-dev libpcap-dev libcap-ng-dev
-PACKAGES_CHECK := $(PACKAGES) clang cppcheck mandoc libcmocka-dev python3 python3-pytest nftables iproute2 \
-	conntrack procps util-linux systemd dbus libnss-systemd
+PACKAGES_DEMO := $(PACKAGES) nftables iproute2 procps util-linux systemd python3
+PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest conntrack dbus \
+	libnss-systemd
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy
 PACKAGES_FUZZ := $(PACKAGES_CHECK) libclang-rt-14-dev
 
@@ -78,10 +79,118 @@ install_packages = @missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package
 	apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
 	--no-install-recommends $$missing >$(BUILD)/apt.log 2>&1 || { cat $(BUILD)/apt.log; exit 1; }; fi
 
-.PHONY: deps deps-check deps-bench deps-fuzz
-deps deps-check deps-bench deps-fuzz: deps%:
+.PHONY: deps deps-demo deps-check deps-bench deps-fuzz
+deps:       WANTED = $(PACKAGES)
+deps-demo:  WANTED = $(PACKAGES_DEMO)
+deps-check: WANTED = $(PACKAGES_CHECK)
+deps-bench: WANTED = $(PACKAGES_BENCH)
+deps-fuzz:  WANTED = $(PACKAGES_FUZZ)
+deps deps-demo deps-check deps-bench deps-fuzz:
 	@mkdir -p $(BUILD)
-	$(call install_packages,$(if $(filter -check,$*),$(PACKAGES_CHECK),$(if $(filter -bench,$*),$(PACKAGES_BENCH),$(if $(filter -fuzz,$*),$(PACKAGES_FUZZ),$(PACKAGES)))))
+	$(call install_packages,$(WANTED))
+
+# ---------------------------------------------------------------- demo
+# Three hosts in network namespaces, a journald of its own, captured bytes through the real thing. Needs root.
+.PHONY: demo
+demo: deps-demo
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(BUILD)) tests/demo/demo
+
+# ---------------------------------------------------------------- lint
+# Each header alone, both compilers without a warning, cppcheck, manuals, scripts.
+HEADERS := $(wildcard src/*/*.h)
+SCRIPTS := $(wildcard .ci/run tests/demo/demo tests/lab/*-lab tests/*/*.sh)
+
+.PHONY: lint lint-headers lint-gcc lint-clang lint-cppcheck lint-manuals lint-scripts
+lint: lint-headers lint-gcc lint-clang lint-cppcheck lint-manuals lint-scripts
+
+lint-headers: $(HEADERS:%=$(BUILD)/lint/%.alone)
+$(BUILD)/lint/%.h.alone: %.h
+	$(Q)mkdir -p $(@D) && echo '#include "$(<:src/%=%)"' | \
+		gcc $(CPPFLAGS) -std=gnu17 $(WARNINGS) -Werror -fsyntax-only -x c - && touch $@
+
+lint-gcc lint-clang: lint-%:
+	@$(MAKE) --no-print-directory CI=1 CC=$* BUILD=$(BUILD)/lint/$* all
+
+lint-cppcheck:
+	@echo "  CPPCHECK"
+	$(Q)mkdir -p $(BUILD)/lint/cppcheck && cppcheck --quiet --error-exitcode=1 --std=c11 --language=c \
+		--enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
+		--cppcheck-build-dir=$(BUILD)/lint/cppcheck -D_GNU_SOURCE -D__linux__ -Isrc src
+
+# Manuals of other packages need not be installed here; ours find each other in man/.
+lint-manuals:
+	@echo "  MANDOC"
+	$(Q)cd man && ! mandoc -Tlint *.[1-8] 2>/dev/null | grep -v 'referenced manual not found'
+	$(Q)cd man && ! mandoc -Tlint *.[1-8] 2>/dev/null | grep 'referenced manual not found: Xr suntap'
+
+lint-scripts:
+	@echo "  SHELLCHECK"
+	$(Q)shellcheck $(SCRIPTS)
+
+# ---------------------------------------------------------------- install
+# mode:source:folder; what is installed is what uninstall removes
+INSTALLED := \
+	755:$(BUILD)/suntapd:$(PREFIX)/sbin \
+	755:$(BUILD)/suntap:$(PREFIX)/bin \
+	755:$(BUILD)/suntap-decoder:$(LIBEXEC) \
+	$(patsubst %,644:%:$(DATA)/maps,$(wildcard maps/*.ini)) \
+	644:nft/suntap.nft:$(DATA)/nft \
+	644:$(BUILD)/suntapd.service:$(PREFIX)/lib/systemd/system \
+	644:$(BUILD)/suntap.conf:$(PREFIX)/lib/sysusers.d \
+	644:systemd/suntap.catalog:$(PREFIX)/lib/systemd/catalog \
+	$(foreach s,1 5 7 8,$(patsubst %,644:%:$(PREFIX)/share/man/man$(s),$(wildcard man/*.$(s)))) \
+	$(patsubst %,644:%:$(PREFIX)/share/doc/suntap,README.md CHANGELOG.md config.example.ini docs/architecture.md)
+field = $(word $(1),$(subst :, ,$(2)))
+
+$(BUILD)/suntapd.service: systemd/suntapd.service Makefile
+	$(Q)sed '/^# Paths are/d; s,/usr/sbin/suntapd,$(PREFIX)/sbin/suntapd,; s,/usr/lib/suntap/,$(LIBEXEC)/,' $< >$@
+$(BUILD)/suntap.conf: systemd/suntap.sysusers
+	$(Q)cp $< $@
+
+.PHONY: install uninstall
+install: all $(BUILD)/suntapd.service $(BUILD)/suntap.conf
+	$(Q)set -e; $(foreach i,$(INSTALLED),install -D -m $(call field,1,$(i)) -t $(DESTDIR)$(call field,3,$(i)) $(call field,2,$(i));)
+	$(Q)install -d -m 755 $(DESTDIR)/etc/suntap/maps
+	@printf '%s\n' '' 'suntap is installed$(if $(DESTDIR), in $(DESTDIR)). Next:' \
+		'  systemd-sysusers && systemctl daemon-reload && journalctl --update-catalog' \
+		'  cp $(PREFIX)/share/doc/suntap/config.example.ini /etc/suntap/suntap.ini   # then edit it' \
+		'  suntapd --check && systemctl enable --now suntapd' \
+		'  journalctl -t suntap -f'
+
+# Leaves what is yours: /etc/suntap/suntap.ini, your maps, the user.
+uninstall:
+	$(Q)rm -f $(foreach i,$(INSTALLED),$(DESTDIR)$(call field,3,$(i))/$(notdir $(call field,2,$(i))))
+	$(Q)for d in $(LIBEXEC) $(DATA)/maps $(DATA)/nft $(DATA) $(PREFIX)/share/doc/suntap /etc/suntap/maps /etc/suntap; do \
+		[ ! -d $(DESTDIR)$$d ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$d; done
+
+# ---------------------------------------------------------------- fuzz
+# A libFuzzer program for each tests/fuzz/fuzz_*.c; it may use all folders. FUZZ=name for one of them.
+FUZZ_SECONDS ?= 20
+FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BUILD   := $(BUILD)/fuzz
+FUZZ_FOLDERS := suntapd tool decoder protocols shared
+
+.PHONY: fuzz fuzz-programs fuzz-corpus
+fuzz: deps-fuzz fuzz-programs fuzz-corpus
+	@set -e; for f in $(FUZZ); do echo "  FUZZ $$f, $(FUZZ_SECONDS) s"; mkdir -p $(FUZZ_BUILD)/found/$$f; \
+		$(FUZZ_BUILD)/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -max_len=16384 \
+		-rss_limit_mb=2048 -timeout=10 -artifact_prefix=$(FUZZ_BUILD)/found/$$f/crash- \
+		$(FUZZ_BUILD)/found/$$f $(FUZZ_BUILD)/corpus/$$f; done
+
+fuzz-programs:
+	@$(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ_BUILD) SANITIZE=fuzzer-no-link,address,undefined \
+		$(FUZZ_FOLDERS:%=$(FUZZ_BUILD)/%.a)
+	@$(MAKE) --no-print-directory CC=clang $(FUZZ:%=$(FUZZ_BUILD)/fuzz_%)
+
+$(FUZZ_BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard $(FUZZ_BUILD)/*.a)
+	@echo "  LINK $@"
+	$(Q)clang $(CPPFLAGS) -g -O1 -std=gnu17 -fsanitize=fuzzer,address,undefined -o $@ $< \
+		$(FUZZ_FOLDERS:%=$(FUZZ_BUILD)/%.a) -Wl,--as-needed $(sort $(foreach f,$(FUZZ_FOLDERS),$(LIBS_$(f))))
+
+# From tests/vectors, and from tests/fuzz/corpus/NAME where there is one.
+fuzz-corpus:
+	@for f in $(FUZZ); do $(PYTHON) tests/fuzz/corpus.py $$f $(FUZZ_BUILD)/corpus/$$f; done
 
 # ---------------------------------------------------------------- clean
 .PHONY: clean
@@ -98,3 +207,20 @@ $(BUILD)/bench/drain: tests/bench/drain.c $(BUILD)/shared.a
 .PHONY: bench
 bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain
 	tests/lab/net-lab $(PYTHON) tests/bench/bench.py
+
+# ---------------------------------------------------------------- help
+.PHONY: help
+help:
+	@printf '%s\n' \
+		'make              build/suntapd, build/suntap-decoder, build/suntap' \
+		'make demo         as root: captured bytes through the real thing, in network namespaces' \
+		'make check        as root: build without warnings, lint, unit tests, whole-system tests' \
+		'make asan         as root: the tests under ASan and UBSan' \
+		'make fuzz         a fuzzer for each parser; FUZZ_SECONDS=20, FUZZ=name' \
+		'make bench        as root: beside HAProxy and beside plain forwarding' \
+		'make lint         headers alone, gcc and clang, cppcheck, manuals, scripts' \
+		'make deps         what a build needs, by apt; also deps-demo, deps-check, deps-bench, deps-fuzz' \
+		'make install      PREFIX=/usr DESTDIR=' \
+		'make uninstall    the same PREFIX and DESTDIR; leaves your configuration' \
+		'make clean        BUILD=build' \
+		'' 'CC=clang, CI=1 (warnings are errors), V=1 (show commands), SANITIZE=address,undefined'
