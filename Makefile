@@ -135,7 +135,7 @@ INSTALLED := \
 	755:$(BUILD)/suntap:$(PREFIX)/bin \
 	755:$(BUILD)/suntap-decoder:$(LIBEXEC) \
 	$(patsubst %,644:%:$(DATA)/maps,$(wildcard maps/*.ini)) \
-	644:nft/suntap.nft:$(DATA)/nft \
+	644:nft/suntap.nft:$(PREFIX)/share/doc/suntap \
 	644:$(BUILD)/suntapd.service:$(PREFIX)/lib/systemd/system \
 	644:$(BUILD)/suntap.conf:$(PREFIX)/lib/sysusers.d \
 	644:systemd/suntap.catalog:$(PREFIX)/lib/systemd/catalog \
@@ -161,7 +161,7 @@ install: all $(BUILD)/suntapd.service $(BUILD)/suntap.conf
 # Leaves what is yours: /etc/suntap/suntap.ini, your maps, the user.
 uninstall:
 	$(Q)rm -f $(foreach i,$(INSTALLED),$(DESTDIR)$(call field,3,$(i))/$(notdir $(call field,2,$(i))))
-	$(Q)for d in $(LIBEXEC) $(DATA)/maps $(DATA)/nft $(DATA) $(PREFIX)/share/doc/suntap /etc/suntap/maps /etc/suntap; do \
+	$(Q)for d in $(LIBEXEC) $(DATA)/maps $(DATA) $(PREFIX)/share/doc/suntap /etc/suntap/maps /etc/suntap; do \
 		[ ! -d $(DESTDIR)$$d ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$d; done
 
 # ---------------------------------------------------------------- fuzz
