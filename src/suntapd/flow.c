@@ -18,8 +18,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,6 +29,7 @@
 
 #include "shared/config.h"
 #include "shared/log.h"
+#include "suntapd/sockets.h"
 
 enum {
 	EVENTS_AT_ONCE = 128,
@@ -108,26 +107,6 @@ static void set_side_fd(struct flow *f, enum dir side, int fd)
 	f->dir[dir_other(side)].to = fd;
 }
 
-static void reset_fd(int fd)
-{
-	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
-
-	if (fd >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-	close_fd(fd);
-}
-
-static bool socket_name(int fd, struct flow_address *ret)
-{
-	struct sockaddr_storage name;
-	socklen_t length = sizeof(name);
-
-	if (fd < 0 || getsockname(fd, (struct sockaddr *)&name, &length) < 0)
-		return false;
-	flow_address_set(ret, (const struct sockaddr *)&name);
-	return true;
-}
-
 static void close_side(struct flows *t, struct flow *f, enum dir side, bool reset)
 {
 	if (side == DIR_CLOUD && f->near_port) {
@@ -135,26 +114,10 @@ static void close_side(struct flows *t, struct flow *f, enum dir side, bool rese
 		f->near_port = 0;
 	}
 	if (reset)
-		reset_fd(side_fd(f, side));
+		socket_reset(side_fd(f, side));
 	else
 		close_fd(side_fd(f, side));
 	set_side_fd(f, side, -1);
-}
-
-static void set_int(int fd, int level, int option, int value)
-{
-	/* each is a refinement: the relay works without, so a kernel that refuses one is no reason to stop */
-	setsockopt(fd, level, option, &value, sizeof(value));
-}
-
-static void tune_socket(const struct flows *t, int fd)
-{
-	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)t->options.keepalive);
-	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(t->options.keepalive / 4 ? t->options.keepalive / 4 : 1));
-	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 5);
-	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)t->options.user_timeout * 1000);
 }
 
 static int watch(struct flows *t, uint32_t slot, enum dir side)
@@ -446,52 +409,23 @@ static int connect_candidate(struct flows *t, uint32_t slot)
 {
 	struct flow *f = &t->slots[slot];
 	struct flow_entry *entry = &t->entries[slot];
-	struct sockaddr_storage to, from;
 	struct flow_address near;
-	int CLEANUP(closep) fd = -1;
-	socklen_t length;
-	int e;
+	int fd, e;
 
 	if (f->cloud)
 		entry->cloud = f->cloud[f->candidate];
-	length = flow_address_get(&entry->cloud, &to);
-	if (length == 0)
-		return -EDESTADDRREQ;
-	fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket_connect(&entry->cloud, f->keep_source ? &entry->device : NULL, &t->options.patience);
 	if (fd < 0)
-		return -errno;
-	tune_socket(t, fd);
-	if (f->keep_source && entry->device.family == entry->cloud.family) {
-		struct flow_address source = entry->device;
-
-		/*
-		 * The device's address, but a port of ours: with its port as well, both legs would be one
-		 * entry of conntrack, and a masquerade on the way out would not happen.
-		 */
-		source.port = 0;
-		if (to.ss_family == AF_INET)
-			set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
-		else
-			set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
-		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-		set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-		if (bind(fd, (const struct sockaddr *)&from, flow_address_get(&source, &from)) < 0)
-			return -errno;
-	}
-	if (connect(fd, (const struct sockaddr *)&to, length) < 0 && errno != EINPROGRESS)
-		return -errno;
+		return fd;
 	set_side_fd(f, DIR_CLOUD, fd);
-	e = watch(t, slot, DIR_CLOUD);
-	if (e < 0) {
-		set_side_fd(f, DIR_CLOUD, -1);
-		return e;
-	}
 	if (socket_name(fd, &near) && near.port) {
 		f->near_port = near.port;
 		t->near_ports[near.port]++;
 	}
-	fd = -1;
-	return 0;
+	e = watch(t, slot, DIR_CLOUD);
+	if (e < 0)
+		close_side(t, f, DIR_CLOUD, true);
+	return e;
 }
 
 /* The connection to a candidate failed with -e: the next one, or the end. */
@@ -762,7 +696,7 @@ int flows_add(struct flows *t, const struct flow_request *q)
 		set_end(f, FLOW_END_NO_ADDRESS, EDESTADDRREQ);
 		finish(t, slot, true);
 	} else {
-		tune_socket(t, q->fd);
+		socket_tune(q->fd, &t->options.patience);
 		e = watch(t, slot, DIR_DEVICE);
 		if (e == 0)
 			e = connect_candidate(t, slot);
@@ -773,7 +707,7 @@ int flows_add(struct flows *t, const struct flow_request *q)
 	return 0;
 refuse:
 	t->refused++;
-	reset_fd(q->fd);
+	socket_reset(q->fd);
 	return e;
 }
 

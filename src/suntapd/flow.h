@@ -22,13 +22,15 @@
 #include "shared/flow_entry.h"
 #include "suntapd/pipes.h"
 #include "suntapd/relay.h"
+#include "suntapd/sockets.h"
 #include "suntapd/tap.h"
 
 struct flows;
 
 struct flows_options {
 	unsigned limit;			/* flows in all */
-	unsigned connect_timeout, keepalive, user_timeout;	/* s */
+	unsigned connect_timeout;	/* s */
+	struct socket_patience patience;
 };
 
 struct flow_request {

@@ -23,6 +23,7 @@
 #include "shared/message_ids.h"
 #include "suntapd/resolver.h"
 #include "suntapd/route.h"
+#include "suntapd/sockets.h"
 
 enum {
 	ACCEPT_AT_ONCE = 64,
@@ -84,32 +85,9 @@ static void give_up(char **why, const char *format, ...)
 }
 
 /* ---------------------------------------------------------------- sockets */
-static int listen_at(const struct flow_address *at, bool transparent)
-{
-	struct sockaddr_storage sa;
-	socklen_t length = flow_address_get(at, &sa);
-	int CLEANUP(closep) fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int on = 1, ret;
-
-	if (fd < 0)
-		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
-		return -errno;
-	if (at->family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
-		return -errno;
-	if (transparent && setsockopt(fd, at->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP,
-				      at->family == 6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &on, sizeof(on)) < 0)
-		return -errno;
-	if (bind(fd, (const struct sockaddr *)&sa, length) < 0 || listen(fd, 4096) < 0)
-		return -errno;
-	ret = fd;
-	fd = -1;
-	return ret;
-}
-
 static int listener_open(struct listener *l)
 {
-	int e = listen_at(&l->at, l->way == WAY_TPROXY);
+	int e = socket_listen(&l->at, l->way == WAY_TPROXY);
 
 	if (e < 0)
 		return e;
@@ -126,25 +104,11 @@ static void listener_close(struct listener *l)
 	l->fd = close_fd(l->fd);
 }
 
-/* An address of this machine can be bound, a foreign one can not. */
-static bool is_local(const struct flow_address *a)
-{
-	struct flow_address any_port = *a;
-	struct sockaddr_storage sa;
-	int CLEANUP(closep) fd = -1;
-	socklen_t length;
-
-	any_port.port = 0;
-	length = flow_address_get(&any_port, &sa);
-	fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	return fd >= 0 && bind(fd, (const struct sockaddr *)&sa, length) == 0;
-}
-
 static bool is_ourselves(const struct listeners *l, const struct flow_address *destination)
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (l->list[i].at.port == destination->port)
-			return is_local(destination);
+			return socket_address_is_local(destination);
 	return false;
 }
 
@@ -205,13 +169,9 @@ static void refuse(struct listeners *l, int fd, const struct flow_address *peer,
 {
 	char from[FLOW_ADDRESS_TEXT], to[FLOW_ADDRESS_TEXT], field[3][96];
 	const char *fields[4] = { field[0], field[1], NULL, NULL };
-	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
 	uint64_t held_back;
 
-	if (fd >= 0) {
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-		close(fd);
-	}
+	socket_reset(fd);
 	if (!log_limit_pass(&l->refusals, &held_back))
 		return;
 	snprintf(field[0], sizeof(field[0]), "SUNTAP_PEER=%s", flow_address_format(peer, from));
@@ -342,14 +302,11 @@ static void take_connection(struct listener *at, int fd, const struct sockaddr *
 	const struct config *c = l->config;
 	struct flow_address peer, here = { 0 }, destination = { 0 };
 	const struct config_device *d = NULL;
-	struct sockaddr_storage sa;
-	socklen_t length = sizeof(sa);
 	uint8_t mac[6];
 	const uint8_t *known_mac = NULL;
 
 	flow_address_set(&peer, peer_sa);
-	if (getsockname(fd, (struct sockaddr *)&sa, &length) == 0)
-		flow_address_set(&here, (const struct sockaddr *)&sa);
+	socket_name(fd, &here);
 	if (config_needs_mac(c, at->way) && neighbour_mac(peer_sa, mac) == 0)
 		known_mac = mac;
 
@@ -510,7 +467,7 @@ int listeners_update(struct listeners *l, const struct config *c, char **why)
 			kept |= l->list[k].way == list[i].way && flow_address_equal(&l->list[k].at, &list[i].at);
 		if (kept)
 			continue;
-		e = listen_at(&list[i].at, list[i].way == WAY_TPROXY);
+		e = socket_listen(&list[i].at, list[i].way == WAY_TPROXY);
 		if (e < 0 && !no_such_family(&list[i], e)) {
 			explain(why, c, &list[i], e);
 			for (size_t k = 0; k < i; k++)

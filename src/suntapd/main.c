@@ -76,7 +76,8 @@ static void flows_options_of(const struct config *c, struct flows_options *ret)
 
 	*ret = (struct flows_options){
 		.limit = c->max_flows && c->max_flows < possible ? c->max_flows : possible,
-		.connect_timeout = c->connect_timeout, .keepalive = c->keepalive, .user_timeout = c->user_timeout,
+		.connect_timeout = c->connect_timeout,
+		.patience = { .keepalive = c->keepalive, .user_timeout = c->user_timeout },
 	};
 }
 

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sockets.c - what is done to TCP sockets, without knowing of flows; see sockets.h */
+#include "suntapd/sockets.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "shared/util.h"
+
+static void set_int(int fd, int level, int option, int value)
+{
+	/* each is a refinement: the relay works without, so a kernel that refuses one is no reason to stop */
+	setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void socket_tune(int fd, const struct socket_patience *patience)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)patience->keepalive);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(patience->keepalive / 4 ? patience->keepalive / 4 : 1));
+	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 5);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)patience->user_timeout * 1000);
+}
+
+static int set_transparent(int fd, uint8_t family)
+{
+	int on = 1;
+
+	if (family == 6)
+		return setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) < 0 ? -errno : 0;
+	return setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+static int bind_to_source(int fd, const struct flow_address *source)
+{
+	struct flow_address any_port = *source;
+	struct sockaddr_storage sa;
+	int e = set_transparent(fd, source->family);
+
+	if (e < 0)
+		return e;
+	/*
+	 * The device's address, but a port of ours: with its port as well, both legs would be one entry of conntrack,
+	 * and a masquerade on the way out would not happen.
+	 */
+	any_port.port = 0;
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	return bind(fd, (const struct sockaddr *)&sa, flow_address_get(&any_port, &sa)) < 0 ? -errno : 0;
+}
+
+int socket_connect(const struct flow_address *cloud, const struct flow_address *source,
+		   const struct socket_patience *patience)
+{
+	struct sockaddr_storage sa;
+	socklen_t length = flow_address_get(cloud, &sa);
+	int CLEANUP(closep) fd = -1;
+	int ret;
+
+	if (length == 0)
+		return -EDESTADDRREQ;
+	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	socket_tune(fd, patience);
+	if (source && source->family == cloud->family) {
+		int e = bind_to_source(fd, source);
+
+		if (e < 0)
+			return e;
+	}
+	if (connect(fd, (const struct sockaddr *)&sa, length) < 0 && errno != EINPROGRESS)
+		return -errno;
+	ret = fd;
+	fd = -1;
+	return ret;
+}
+
+int socket_listen(const struct flow_address *at, bool transparent)
+{
+	struct sockaddr_storage sa;
+	socklen_t length = flow_address_get(at, &sa);
+	int CLEANUP(closep) fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1, ret;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return -errno;
+	if (at->family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return -errno;
+	if (transparent) {
+		int e = set_transparent(fd, at->family);
+
+		if (e < 0)
+			return e;
+	}
+	if (bind(fd, (const struct sockaddr *)&sa, length) < 0 || listen(fd, 4096) < 0)
+		return -errno;
+	ret = fd;
+	fd = -1;
+	return ret;
+}
+
+bool socket_name(int fd, struct flow_address *ret)
+{
+	struct sockaddr_storage name;
+	socklen_t length = sizeof(name);
+
+	if (fd < 0 || getsockname(fd, (struct sockaddr *)&name, &length) < 0)
+		return false;
+	flow_address_set(ret, (const struct sockaddr *)&name);
+	return ret->family != 0;
+}
+
+void socket_reset(int fd)
+{
+	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close_fd(fd);
+}
+
+bool socket_address_is_local(const struct flow_address *a)
+{
+	struct flow_address any_port = *a;
+	struct sockaddr_storage sa;
+	int CLEANUP(closep) fd = -1;
+	socklen_t length;
+
+	/* an address of this machine can be bound, a foreign one can not */
+	any_port.port = 0;
+	length = flow_address_get(&any_port, &sa);
+	fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && bind(fd, (const struct sockaddr *)&sa, length) == 0;
+}

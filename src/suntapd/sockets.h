@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sockets.h - what is done to TCP sockets, without knowing of flows */
+#ifndef SUNTAP_SOCKETS_H
+#define SUNTAP_SOCKETS_H
+
+#include <stdbool.h>
+
+#include "shared/flow_entry.h"
+
+struct socket_patience {
+	unsigned keepalive, user_timeout;	/* s; see suntap.ini(5) */
+};
+
+/* NODELAY, keepalive, user timeout. */
+void socket_tune(int fd, const struct socket_patience *patience);
+
+/*
+ * A nonblocking connection to `cloud` that is on its way: the socket, or -errno. source: NULL, or the device's address to
+ * connect from (needs CAP_NET_ADMIN; the port is ours).
+ */
+int socket_connect(const struct flow_address *cloud, const struct flow_address *source,
+		   const struct socket_patience *patience);
+
+/* A nonblocking listener, or -errno. transparent: takes connections to any address (needs CAP_NET_ADMIN). */
+int socket_listen(const struct flow_address *at, bool transparent);
+
+/* The near end's address; false if there is none. */
+bool socket_name(int fd, struct flow_address *ret);
+
+/* Closes with a RST. -1 is fine. */
+void socket_reset(int fd);
+
+/* Whether a is an address of this machine. */
+bool socket_address_is_local(const struct flow_address *a);
+
+#endif
