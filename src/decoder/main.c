@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,7 @@ struct flow {
 	const char *protocol;
 	bool finished;			/* nothing to learn: told so */
 	bool told_silent;
+	int joined;			/* bit of each direction whose first record is still to come, the opening was not seen */
 	uint32_t told[KINDS_MAX];
 	size_t told_count;
 	uint8_t first[FIRST_BYTES_MAX];	/* of the device's bytes */
@@ -229,6 +231,7 @@ static struct flow *flow_of(struct decoder *d, const struct ring_record *rec)
 {
 	uint32_t slot = flow_id_slot(rec->flow);
 	struct flow_entry entry;
+	struct flow *f;
 
 	if (slot >= d->slots)
 		return NULL;
@@ -241,7 +244,10 @@ static struct flow *flow_of(struct decoder *d, const struct ring_record *rec)
 		entry.opened = rec->time;
 		atomic_store(&entry.id, rec->flow);
 	}
-	return new_flow(d, &entry);
+	f = new_flow(d, &entry);
+	if (f)
+		f->joined = 1 << DIR_DEVICE | 1 << DIR_CLOUD;
+	return f;
 }
 
 static void tell_gap(struct decoder *d, struct flow *f, enum dir dir, uint64_t lost, uint64_t offset)
@@ -270,6 +276,13 @@ static void on_data(struct decoder *d, struct flow *f, const struct ring_record 
 			fprintf(stderr, "suntap-decoder: no memory for a flow: %s\n", strerror(-e));
 			return;
 		}
+	}
+	if (f->joined & 1 << dir) {
+		/* what was before is not ours to miss: another decoder read it, or lost it */
+		f->joined &= ~(1 << dir);
+		f->next[dir] = rec->offset;
+		if (rec->offset > 0)
+			session_gap(f->session, dir);
 	}
 	if (rec->offset > f->next[dir])
 		tell_gap(d, f, dir, rec->offset - f->next[dir], f->next[dir]);
@@ -469,6 +482,9 @@ int main(void)
 		fprintf(stderr, "suntap-decoder is started by suntapd; to decode a file: suntap decode FILE\n");
 		return 2;
 	}
+	/* both are for suntapd, which closes the control socket when it is done: then the rest of the ring is still read */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
 	e = start(&d);
 	if (e < 0) {
 		fprintf(stderr, "suntap-decoder: can not start: %s\n", strerror(-e));
