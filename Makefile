@@ -128,6 +128,42 @@ lint-scripts:
 	@echo "  SHELLCHECK"
 	$(Q)shellcheck $(SCRIPTS)
 
+# ---------------------------------------------------------------- check
+# Unit tests may use every folder. Tools are what the system tests need in C: a device, a cloud.
+TEST_FOLDERS := suntapd decoder protocols shared
+UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+TEST_TOOLS   := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+PYTEST       ?= -q
+
+$(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_FOLDERS:%=$(BUILD)/%.a) Makefile
+	@echo "  CC   $@"
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< \
+		-Wl,--start-group $(TEST_FOLDERS:%=$(BUILD)/%.a) -Wl,--end-group \
+		$(sort $(foreach f,$(TEST_FOLDERS),$(LIBS_$(f)))) -lcmocka
+$(BUILD)/tests/%: tests/tools/%.c Makefile
+	@echo "  CC   $@"
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $<
+
+-include $(wildcard $(BUILD)/tests/*.d)
+
+.PHONY: check check-unit check-system soak
+check: deps-check
+	@$(MAKE) --no-print-directory CI=1 lint all
+	@$(MAKE) --no-print-directory CI=1 check-unit
+	@$(MAKE) --no-print-directory CI=1 check-system
+
+check-unit: $(UNIT_TESTS)
+	@failed=; for t in $(UNIT_TESTS); do timeout 120 $$t || failed="$$failed $$t"; done; \
+		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+# PYTEST="-k reset -v": some of them, and how
+check-system: all $(TEST_TOOLS)
+	@BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest $(PYTEST) tests/system
+
+# The same tests, longer and with more of everything.
+soak: deps-check
+	@$(MAKE) --no-print-directory SUNTAP_SOAK=$(or $(SUNTAP_SOAK),10) check-system
+
 # ---------------------------------------------------------------- install
 # mode:source:folder; what is installed is what uninstall removes
 INSTALLED := \
