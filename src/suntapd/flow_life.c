@@ -290,7 +290,10 @@ static void service_connecting(struct flows *t, uint32_t slot)
 		return;
 	if (getsockopt(flow_side_fd(f, DIR_CLOUD), SOL_SOCKET, SO_ERROR, &e, &length) < 0)
 		e = errno;
-	if (e != 0) {
+	if (e == ECONNRESET || e == EPIPE) {
+		/* a RST in answer to our SYN is ECONNREFUSED: this one was connected, and may have said something before */
+		f->dir[DIR_CLOUD].from_failed = f->dir[DIR_CLOUD].readable = true;
+	} else if (e != 0) {
 		flow_connect_failed(t, slot, -e);
 		return;
 	}

@@ -35,6 +35,15 @@ static size_t sink_room(int to)
 	return info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED];
 }
 
+/* Why a socket failed after its FIN: lost, else reset (which is EPIPE there). */
+static int error_of(int fd)
+{
+	socklen_t size = sizeof(int);
+	int e = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size) == 0 && e == ETIMEDOUT ? e : ECONNRESET;
+}
+
 static void give_back(struct relay_dir *d, struct pipes *pipes)
 {
 	if (d->pipe && d->pending == 0) {
@@ -105,6 +114,10 @@ enum relay_stop relay_pump(struct relay_dir *d, struct pipes *pipes, struct tap 
 			return stop;
 		if (d->done)
 			return RELAY_DONE;
+		if (d->eof && d->from_failed) {
+			*ret_error = error_of(d->from);
+			return RELAY_FROM_FAILED;
+		}
 		if (d->eof) {
 			/* ENOTCONN: the other side was reset meanwhile, which its own direction finds out */
 			shutdown(d->to, SHUT_WR);

@@ -21,7 +21,7 @@ struct relay_dir {
 	uint32_t pending;	/* bytes in the pipe */
 	bool readable, writable;	/* no EAGAIN since the last edge of `from`, of `to` */
 	bool eof;		/* `from` has sent FIN */
-	bool from_failed;	/* writing to `from` found it reset: what looks like its FIN is that reset */
+	bool from_failed;	/* `from` was found reset otherwise than by reading: what looks like its FIN is that reset */
 	bool done;		/* … and it was passed on; or nothing is to be moved any more */
 	uint64_t lost;		/* bytes that the ring had no room for, not told yet */
 };

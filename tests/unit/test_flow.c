@@ -393,6 +393,35 @@ static void reset_after_half_close(void **state)
 	assert_int_equal(flows_now(b), 0);
 }
 
+/* FIN and reset in one batch, and both while there is no cloud yet: not a FIN alone. */
+static void fin_and_reset_at_once(void **state)
+{
+	struct bench *b = *state;
+
+	for (int who = 0; who < 3; who++) {
+		int end[2];
+
+		if (who < 2) {
+			open_flow(b, &end[0], &end[1]);
+		} else {
+			end[0] = device_to(b, &b->cloud_address, 1, 10, NULL);
+			end[1] = -1;
+		}
+		say(end[who % 2], "last words");
+		shutdown(end[who % 2], SHUT_WR);
+		usleep(20 * 1000);
+		reset_fd(end[who % 2]);
+		usleep(20 * 1000);
+		if (who == 2)
+			end[1] = cloud_accepts(b);
+		hear(b, end[!(who % 2)], "last words");
+		RUN_UNTIL(b, b->closes == (unsigned)who + 1);
+		assert_int_equal(b->closed.end, who == 1 ? FLOW_END_CLOUD_RESET : FLOW_END_DEVICE_RESET);
+		assert_int_equal(send(end[!(who % 2)], "x", 1, MSG_NOSIGNAL), -1);
+		close(end[!(who % 2)]);
+	}
+}
+
 /* The cloud takes the connection, speaks and resets before we look: its words are not lost, nor is it "unreachable". */
 static void cloud_speaks_and_resets_at_once(void **state)
 {
@@ -714,7 +743,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_bench, close_bench)
 	const struct CMUnitTest tests[] = {
 		TEST(orderly), TEST(cloud_closes_first), TEST(reset_each_way), TEST(words_and_reset_at_once),
-		TEST(crossing_words_and_reset), TEST(reset_after_half_close), TEST(cloud_speaks_and_resets_at_once),
+		TEST(crossing_words_and_reset), TEST(reset_after_half_close), TEST(fin_and_reset_at_once),
+		TEST(cloud_speaks_and_resets_at_once),
 		TEST(refused), TEST(next_candidate), TEST(no_address), TEST(early_words_and_fin), TEST(too_late),
 		TEST(reset_while_connecting), TEST(limit_of_all), TEST(limit_of_a_device), TEST(loop), TEST(untapped),
 		TEST(stopped), TEST(chaos),
