@@ -65,7 +65,13 @@ $(BUILD)/$(1): $(BUILD)/obj/$(firstword $(USES_$(1)))/main.o $(patsubst %,$(BUIL
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
 
-$(BUILD)/obj/%.o: src/%.c Makefile
+# Objects of another compiler or another PREFIX are no use.
+$(BUILD)/settings: FORCE
+	@mkdir -p $(@D); printf '%s\n' '$(CC) $(O) $(SANITIZE) $(PREFIX) $(CFLAGS)' | cmp -s - $@ || \
+		printf '%s\n' '$(CC) $(O) $(SANITIZE) $(PREFIX) $(CFLAGS)' >$@
+.PHONY: FORCE
+
+$(BUILD)/obj/%.o: src/%.c Makefile $(BUILD)/settings
 	@echo "  CC   $<"
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -164,6 +170,13 @@ check-system: all $(TEST_TOOLS)
 soak: deps-check
 	@$(MAKE) --no-print-directory SUNTAP_SOAK=$(or $(SUNTAP_SOAK),10) check-system
 
+# ---------------------------------------------------------------- asan
+# The tests of `make check`, under AddressSanitizer (with leaks) and UndefinedBehaviorSanitizer.
+.PHONY: asan
+asan: deps-check
+	@export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1; \
+		$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined O=-O1 check-unit check-system
+
 # ---------------------------------------------------------------- install
 # mode:source:folder; what is installed is what uninstall removes
 INSTALLED := \
@@ -179,7 +192,7 @@ INSTALLED := \
 	$(patsubst %,644:%:$(PREFIX)/share/doc/suntap,README.md CHANGELOG.md config.example.ini docs/architecture.md)
 field = $(word $(1),$(subst :, ,$(2)))
 
-$(BUILD)/suntapd.service: systemd/suntapd.service Makefile
+$(BUILD)/suntapd.service: systemd/suntapd.service Makefile $(BUILD)/settings
 	$(Q)sed '/^# Paths are/d; s,/usr/sbin/suntapd,$(PREFIX)/sbin/suntapd,; s,/usr/lib/suntap/,$(LIBEXEC)/,' $< >$@
 $(BUILD)/suntap.conf: systemd/suntap.sysusers
 	$(Q)cp $< $@
@@ -231,7 +244,7 @@ fuzz-corpus:
 # ---------------------------------------------------------------- clean
 .PHONY: clean
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-asan
 
 # ---------------------------------------------------------------- bench
 $(BUILD)/bench/load: tests/bench/load.c
