@@ -3,12 +3,7 @@
  * config.c - suntap.ini: read, checked, printed, and asked
  *
  * Theory of operation
- *	libinih takes lines apart (comments, blanks, `key = value`, indented continuation lines) and calls
- *	read_value(). It hides three things that the owner has to be told about: lines longer than its buffer
- *	are cut, sections without a key are not seen, and it returns the number of the first bad line only.
- *	So it reads through read_line(), which looks at each line before inih does: it counts lines, follows
- *	section headers, refuses what would be cut, and notices a line that inih could not use (no call to
- *	read_value() came for it).
+ *	ini.c reads lines and has the parsers that others share; it calls open_section() and read_value().
  *
  *	keys[] is the one table of what may be written: section, key, parser, printer, default, limits, and
  *	the words for a complaint. Defaults are texts that go through the same parsers.
@@ -26,18 +21,16 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "shared/ini.h"
 #include "shared/util.h"
 
 enum {
-	FILE_MAX = 1 << 20,		/* more is not a configuration, but the wrong file */
-	COMPLAINTS_MAX = 200,
 	WRAP = 88,			/* columns of a printed list; inih takes 197 */
 };
 
@@ -78,29 +71,19 @@ bool config_preset(size_t i, const char **name, const uint16_t **ports, size_t *
 	return true;
 }
 
-/* Kinds of section that belong to programs of the same file which are not suntapd: their keys are theirs. */
-static const char *const foreign_sections[] = { "mqtt", "influxdb", "splunk", "metrics" };
+/* Kinds of section that belong to suntap-export, in the same file: src/export/settings.c reads them. */
+static const char *const foreign_sections[] = { "mqtt", "influxdb", "splunk", "metrics", "json", "inverter" };
 
 /* ---------------------------------------------------------------- reading: state, complaints */
 
 enum section { SECTION_NONE, SECTION_SUNTAPD, SECTION_DEVICE, SECTION_IGNORED };
 
-struct key;
-
 struct parse {
-	FILE *in, *errors;
-	const char *name;		/* of the file */
+	struct ini ini;			/* first: the reader knows this only */
 	struct config *config;
-	unsigned line;			/* of the line that inih was given last */
-	size_t bytes;
-	unsigned complaints;
-	int error;			/* -errno of reading */
-	bool expect_value;		/* the line should bring a call to read_value() */
-	bool after_value;		/* inih has a key that an indented line would go on with */
-	bool continued;			/* this line does */
 	enum section section;
 	struct config_device *device;	/* of SECTION_DEVICE; NULL where it was refused */
-	const struct key *key;		/* the value before was of this key, and good */
+	const struct ini_key *key;		/* the value before was of this key, and good */
 	unsigned empty_line;		/* key is a list, of which nothing has come since this line */
 	unsigned suntapd_line;
 	bool any_device;		/* there was a [device] section, good or bad */
@@ -108,296 +91,39 @@ struct parse {
 	unsigned (*device_seen)[];	/* the same for each device: see seen_at() */
 };
 
-static __attribute__((format(printf, 4, 5)))
-void complain(struct parse *p, unsigned line, const char *key, const char *format, ...)
-{
-	va_list args;
-
-	if (p->complaints++ >= COMPLAINTS_MAX)
-		return;
-	if (line)
-		fprintf(p->errors, "%s:%u: ", p->name, line);
-	else
-		fprintf(p->errors, "%s: ", p->name);
-	/* What is quoted comes from the file: no control characters to the owner's terminal. */
-	for (const char *k = key; k && *k; k++)
-		fputc((unsigned char)*k < ' ' || *k == 0x7f ? '?' : *k, p->errors);
-	if (key)
-		fputs(": ", p->errors);
-	va_start(args, format);
-	vfprintf(p->errors, format, args);
-	va_end(args);
-	fputc('\n', p->errors);
-}
-
-/* Number of changes that make b of a, case aside; for words as short as keys. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[40], la = strlen(a), lb = strlen(b);
-
-	if (la > 60 || lb >= ARRAY_SIZE(row))
-		return 100;
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= lb; j++) {
-			size_t up = row[j];
-			size_t best = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
-
-			if (up + 1 < best)
-				best = up + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			diagonal = up;
-		}
-	}
-	return row[lb];
-}
-
-/* Text from the file as it may be shown: cut, control characters replaced. One buffer per argument. */
-static const char *shown(char buf[static 64], const char *text)
-{
-	size_t i = 0;
-
-	for (; i < 60 && text[i]; i++)
-		buf[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
-	memcpy(buf + i, text[i] ? "..." : "", text[i] ? 4 : 1);
-	return buf;
-}
-
 /* ---------------------------------------------------------------- values */
-
-/*
- * A parser writes what `text` means to `at` and returns true, or complains and returns false; that of a list
- * adds to what is there, and has the device as `at`. A printer writes what the parser would read.
- */
-struct key {
-	enum section section;
-	const char *name;
-	bool (*parse)(struct parse *p, const struct key *k, const char *text, void *at);
-	void (*print)(const struct key *k, const void *at, FILE *out);
-	size_t offset;
-	const char *fallback;		/* "" = none */
-	long min, max;
-	unsigned ways;			/* bits of enum config_way the key has a meaning for, 0 = all */
-	const char *accepts;
-	const char *help;
-};
-
-static bool bad_value(struct parse *p, const struct key *k, const char *text)
-{
-	char buf[64];
-	const char *comment = strchr(text, '#');
-
-	if (comment && comment > text && isspace((unsigned char)comment[-1]))
-		complain(p, p->line, k->name, "\"%s\" has a comment in it; a comment behind a value begins with \" ;\"",
-			 shown(buf, text));
-	else
-		complain(p, p->line, k->name, "\"%s\" is not understood; would be %s", shown(buf, text), k->accepts);
-	return false;
-}
-
-/* Decimal, or hexadecimal with 0x; the whole of text up to `end`. */
-static bool number(const char *text, size_t length, unsigned long long *ret)
-{
-	unsigned long long v = 0;
-	bool hex = length > 2 && text[0] == '0' && (text[1] | 32) == 'x';
-	size_t i = hex ? 2 : 0;
-
-	if (i == length || length - i > 18)
-		return false;
-	for (; i < length; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (!(hex ? isxdigit(c) : isdigit(c)))
-			return false;
-		v = v * (hex ? 16 : 10) + (unsigned)(isdigit(c) ? c - '0' : (c | 32) - 'a' + 10);
-	}
-	*ret = v;
-	return true;
-}
-
-static bool in_range(struct parse *p, const struct key *k, const char *text, unsigned long long v)
-{
-	char buf[64];
-
-	if (v >= (unsigned long long)k->min && v <= (unsigned long long)k->max)
-		return true;
-	complain(p, p->line, k->name, "%s is out of range; would be %s", shown(buf, text), k->accepts);
-	return false;
-}
-
-static bool parse_unsigned(struct parse *p, const struct key *k, const char *text, void *at)
-{
-	unsigned long long v;
-
-	if (!number(text, strlen(text), &v))
-		return bad_value(p, k, text);
-	if (!in_range(p, k, text, v))
-		return false;
-	*(uint32_t *)at = (uint32_t)v;
-	return true;
-}
-static_assert(sizeof(unsigned) == sizeof(uint32_t), "parse_unsigned() writes both");
-
-static void print_unsigned(const struct key *k, const void *at, FILE *out)
-{
-	fprintf(out, "%s = %" PRIu32 "\n", k->name, *(const uint32_t *)at);
-}
-
-static bool parse_port(struct parse *p, const struct key *k, const char *text, void *at)
-{
-	unsigned long long v;
-
-	if (!number(text, strlen(text), &v))
-		return bad_value(p, k, text);
-	if (!in_range(p, k, text, v))
-		return false;
-	*(uint16_t *)at = (uint16_t)v;
-	return true;
-}
-
-static void print_port(const struct key *k, const void *at, FILE *out)
-{
-	fprintf(out, "%s = %u\n", k->name, *(const uint16_t *)at);
-}
-
-static const struct {
-	const char *name;
-	unsigned factor;
-} time_units[] = { { "", 1 }, { "s", 1 }, { "sec", 1 }, { "min", 60 }, { "m", 60 }, { "h", 3600 } };
-
-static bool parse_seconds(struct parse *p, const struct key *k, const char *text, void *at)
-{
-	unsigned long long v;
-	size_t digits = strspn(text, "0123456789"), i;
-	const char *unit = text + digits;
-
-	while (*unit == ' ')
-		unit++;
-	for (i = 0; i < ARRAY_SIZE(time_units); i++)
-		if (strcmp(unit, time_units[i].name) == 0)
-			break;
-	if (i == ARRAY_SIZE(time_units) || digits > 9 || !number(text, digits, &v))
-		return bad_value(p, k, text);
-	v *= time_units[i].factor;
-	if (!in_range(p, k, text, v))
-		return false;
-	*(unsigned *)at = (unsigned)v;
-	return true;
-}
-
-static void print_seconds(const struct key *k, const void *at, FILE *out)
-{
-	unsigned v = *(const unsigned *)at;
-
-	if (v && v % 3600 == 0)
-		fprintf(out, "%s = %uh\n", k->name, v / 3600);
-	else if (v && v % 60 == 0)
-		fprintf(out, "%s = %umin\n", k->name, v / 60);
-	else
-		fprintf(out, "%s = %us\n", k->name, v);
-}
-
-/* Bytes with K, M or G; a power of two. */
-static bool parse_size(struct parse *p, const struct key *k, const char *text, void *at)
-{
-	unsigned long long v;
-	char buf[64];
-	size_t digits = strspn(text, "0123456789");
-	unsigned shift = 0;
-
-	switch (text[digits] & ~32) {
-	case 'K': shift = 10; break;
-	case 'M': shift = 20; break;
-	case 'G': shift = 30; break;
-	}
-	if (text[digits] && (!shift || text[digits + 1]))
-		return bad_value(p, k, text);
-	if (digits > 12 || !number(text, digits, &v))
-		return bad_value(p, k, text);
-	v <<= shift;
-	if (!in_range(p, k, text, v))
-		return false;
-	if (v & (v - 1)) {
-		complain(p, p->line, k->name, "%s is not a power of two; would be %s", shown(buf, text), k->accepts);
-		return false;
-	}
-	*(size_t *)at = (size_t)v;
-	return true;
-}
-
-static void print_size(const struct key *k, const void *at, FILE *out)
-{
-	size_t v = *(const size_t *)at;
-
-	if (v % (1 << 20) == 0)
-		fprintf(out, "%s = %zuM\n", k->name, v >> 20);
-	else
-		fprintf(out, "%s = %zuK\n", k->name, v >> 10);
-}
-
-static bool parse_bool(struct parse *p, const struct key *k, const char *text, void *at)
-{
-	static const char *const words[] = { "no", "yes", "off", "on", "false", "true", "0", "1" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (strcasecmp(text, words[i]) == 0) {
-			*(bool *)at = i & 1;
-			return true;
-		}
-	return bad_value(p, k, text);
-}
-
-static void print_bool(const struct key *k, const void *at, FILE *out)
-{
-	fprintf(out, "%s = %s\n", k->name, *(const bool *)at ? "yes" : "no");
-}
 
 static const char *const rules_names[] = { [RULES_AUTO] = "auto", [RULES_MANUAL] = "manual" };
 static const char *const way_names[] = {
 	[WAY_TPROXY] = "tproxy", [WAY_REDIRECT] = "redirect", [WAY_DIRECT] = "direct",
 };
 
-static bool one_of(struct parse *p, const struct key *k, const char *text, const char *const *names, size_t count,
-		   size_t *ret)
-{
-	for (*ret = 0; *ret < count; ++*ret)
-		if (strcasecmp(text, names[*ret]) == 0)
-			return true;
-	return bad_value(p, k, text);
-}
-
-static bool parse_rules(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_rules(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	size_t i;
 
-	if (!one_of(p, k, text, rules_names, ARRAY_SIZE(rules_names), &i))
+	if (!ini_one_of(p, k, text, rules_names, ARRAY_SIZE(rules_names), &i))
 		return false;
 	*(enum config_rules *)at = (enum config_rules)i;
 	return true;
 }
 
-static void print_rules(const struct key *k, const void *at, FILE *out)
+static void print_rules(const struct ini_key *k, const void *at, FILE *out)
 {
 	fprintf(out, "%s = %s\n", k->name, rules_names[*(const enum config_rules *)at]);
 }
 
-static bool parse_way(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_way(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	size_t i;
 
-	if (!one_of(p, k, text, way_names, ARRAY_SIZE(way_names), &i))
+	if (!ini_one_of(p, k, text, way_names, ARRAY_SIZE(way_names), &i))
 		return false;
 	*(enum config_way *)at = (enum config_way)i;
 	return true;
 }
 
-static void print_way(const struct key *k, const void *at, FILE *out)
+static void print_way(const struct ini_key *k, const void *at, FILE *out)
 {
 	fprintf(out, "%s = %s\n", k->name, way_names[*(const enum config_way *)at]);
 }
@@ -405,20 +131,20 @@ static void print_way(const struct key *k, const void *at, FILE *out)
 /* at: uint32_t mark, mask, one behind the other. */
 static_assert(offsetof(struct config, mark_mask) == offsetof(struct config, mark) + 4, "parse_mark() writes both");
 
-static bool parse_mark(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_mark(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	unsigned long long mark, mask = UINT32_MAX;
 	const char *slash = strchr(text, '/');
 
-	if (!number(text, slash ? (size_t)(slash - text) : strlen(text), &mark) ||
-	    (slash && !number(slash + 1, strlen(slash + 1), &mask)) || mark > UINT32_MAX || mask > UINT32_MAX)
-		return bad_value(p, k, text);
+	if (!ini_number(text, slash ? (size_t)(slash - text) : strlen(text), &mark) ||
+	    (slash && !ini_number(slash + 1, strlen(slash + 1), &mask)) || mark > UINT32_MAX || mask > UINT32_MAX)
+		return ini_bad_value(p, k, text);
 	if (mark == 0) {
-		complain(p, p->line, k->name, "the value is 0, which every packet has; would be %s", k->accepts);
+		ini_complain(p, p->line, k->name, "the value is 0, which every packet has; would be %s", k->accepts);
 		return false;
 	}
 	if (mark & ~mask) {
-		complain(p, p->line, k->name, "the value 0x%llx has bits outside the mask 0x%llx; would be 0x%llx/0x%llx",
+		ini_complain(p, p->line, k->name, "the value 0x%llx has bits outside the mask 0x%llx; would be 0x%llx/0x%llx",
 			 mark, mask, mark, mask | mark);
 		return false;
 	}
@@ -427,19 +153,19 @@ static bool parse_mark(struct parse *p, const struct key *k, const char *text, v
 	return true;
 }
 
-static void print_mark(const struct key *k, const void *at, FILE *out)
+static void print_mark(const struct ini_key *k, const void *at, FILE *out)
 {
 	fprintf(out, "%s = 0x%" PRIx32 "/0x%" PRIx32 "\n", k->name, ((const uint32_t *)at)[0], ((const uint32_t *)at)[1]);
 }
 
-static bool parse_table(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_table(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	uint32_t table;
 
-	if (!parse_unsigned(p, k, text, &table))
+	if (!ini_parse_unsigned(p, k, text, &table))
 		return false;
 	if (table >= 253 && table <= 255) {
-		complain(p, p->line, k->name, "table %" PRIu32 " is the system's own; would be %s", table, k->accepts);
+		ini_complain(p, p->line, k->name, "table %" PRIu32 " is the system's own; would be %s", table, k->accepts);
 		return false;
 	}
 	*(uint32_t *)at = table;
@@ -447,27 +173,21 @@ static bool parse_table(struct parse *p, const struct key *k, const char *text, 
 }
 
 /* IFNAMSIZ, and what the kernel and nft's language would not take apart. */
-static bool parse_interface(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_interface(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	size_t length = strlen(text);
 
 	if (length == 0 || length > 15 || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
-		return bad_value(p, k, text);
+		return ini_bad_value(p, k, text);
 	for (size_t i = 0; i < length; i++)
 		if (!isgraph((unsigned char)text[i]) || strchr("/:*\"\\;,", text[i]))
-			return bad_value(p, k, text);
+			return ini_bad_value(p, k, text);
 	memset(at, 0, 16);
 	memcpy(at, text, length);
 	return true;
 }
 
-static void print_text(const struct key *k, const void *at, FILE *out)
-{
-	if (*(const char *)at)
-		fprintf(out, "%s = %s\n", k->name, (const char *)at);
-}
-
-static bool parse_preset(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_preset(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	const char *name, *near = NULL;
 	const uint16_t *ports;
@@ -475,7 +195,7 @@ static bool parse_preset(struct parse *p, const struct key *k, const char *text,
 	char buf[64];
 
 	for (size_t i = 0; config_preset(i, &name, &ports, &count); i++) {
-		size_t d = distance(text, name);
+		size_t d = ini_distance(text, name);
 
 		if (strcasecmp(text, name) == 0) {
 			memset(at, 0, 16);
@@ -488,9 +208,9 @@ static bool parse_preset(struct parse *p, const struct key *k, const char *text,
 		}
 	}
 	if (near)
-		complain(p, p->line, k->name, "\"%s\" is not known; did you mean %s?", shown(buf, text), near);
+		ini_complain(p, p->line, k->name, "\"%s\" is not known; did you mean %s?", ini_shown(buf, text), near);
 	else
-		complain(p, p->line, k->name, "\"%s\" is not known; would be %s", shown(buf, text), k->accepts);
+		ini_complain(p, p->line, k->name, "\"%s\" is not known; would be %s", ini_shown(buf, text), k->accepts);
 	return false;
 }
 
@@ -518,7 +238,7 @@ static bool split_endpoint(const char *text, char host[static CONFIG_HOST_MAX], 
 	length = (size_t)(end - text);
 	if (length >= CONFIG_HOST_MAX || (length == 0 && !colon))
 		return false;
-	if (colon && (!number(colon + 1, strlen(colon + 1), &v) || v == 0 || v > 65535))
+	if (colon && (!ini_number(colon + 1, strlen(colon + 1), &v) || v == 0 || v > 65535))
 		return false;
 	memset(host, 0, CONFIG_HOST_MAX);
 	memcpy(host, text, length);
@@ -526,62 +246,31 @@ static bool split_endpoint(const char *text, char host[static CONFIG_HOST_MAX], 
 	return true;
 }
 
-static bool is_ip(const char *text)
-{
-	struct in6_addr a;
-
-	return inet_pton(AF_INET, text, &a) == 1 || inet_pton(AF_INET6, text, &a) == 1;
-}
-
-static bool is_host_name(const char *text)
-{
-	bool letter = false;
-	size_t label = 0;
-
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '.') {
-			if (label == 0)
-				return false;
-			label = 0;
-			continue;
-		}
-		if (!isalnum(c) && c != '-' && c != '_')
-			return false;
-		if (!isdigit(c))
-			letter = true;
-		if (++label > 63)
-			return false;
-	}
-	return letter;		/* 10.0.0 and 300.1.1.1 are addresses gone wrong */
-}
-
 /* A listener's host is an address of this machine, a number alone is its port. */
-static bool parse_listen(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_listen(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	struct config_endpoint e = { 0 };
 	unsigned long long port;
 
-	if (number(text, strlen(text), &port) && port > 0 && port < 65536)
+	if (ini_number(text, strlen(text), &port) && port > 0 && port < 65536)
 		e.port = (uint16_t)port;
 	else if (!split_endpoint(text, e.host, &e.port) || e.port == 0)
-		return bad_value(p, k, text);
+		return ini_bad_value(p, k, text);
 	if (strcmp(e.host, "*") == 0)
 		memset(e.host, 0, sizeof(e.host));
-	if (*e.host && !is_ip(e.host))
-		return bad_value(p, k, text);
+	if (*e.host && !ini_is_ip(e.host))
+		return ini_bad_value(p, k, text);
 	*(struct config_endpoint *)at = e;
 	return true;
 }
 
 /* The port may be left out: settle_device() takes the listener's. */
-static bool parse_upstream(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_upstream(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	struct config_endpoint e = { 0 };
 
-	if (!split_endpoint(text, e.host, &e.port) || !(is_ip(e.host) || is_host_name(e.host)))
-		return bad_value(p, k, text);
+	if (!split_endpoint(text, e.host, &e.port) || !(ini_is_ip(e.host) || ini_is_host_name(e.host)))
+		return ini_bad_value(p, k, text);
 	*(struct config_endpoint *)at = e;
 	return true;
 }
@@ -592,7 +281,7 @@ static const char *endpoint_text(char buf[static CONFIG_HOST_MAX + 16], const st
 	return buf;
 }
 
-static void print_endpoint(const struct key *k, const void *at, FILE *out)
+static void print_endpoint(const struct ini_key *k, const void *at, FILE *out)
 {
 	const struct config_endpoint *e = at;
 	char buf[CONFIG_HOST_MAX + 16];
@@ -601,13 +290,13 @@ static void print_endpoint(const struct key *k, const void *at, FILE *out)
 		fprintf(out, "%s = %s\n", k->name, endpoint_text(buf, e));
 }
 
-static bool parse_address(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_address(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	struct in6_addr a;
 	int family = inet_pton(AF_INET, text, &a) == 1 ? AF_INET : inet_pton(AF_INET6, text, &a) == 1 ? AF_INET6 : 0;
 
 	if (!family)
-		return bad_value(p, k, text);
+		return ini_bad_value(p, k, text);
 	inet_ntop(family, &a, at, INET6_ADDRSTRLEN);
 	return true;
 }
@@ -652,14 +341,14 @@ static bool parse_mac(const char *text, uint8_t mac[static 6])
 		unsigned long long v;
 		char digits[] = { '0', 'x', text[3 * i], text[3 * i + 1] };
 
-		if (!number(digits, 4, &v) || (i < 5 && text[3 * i + 2] != ':' && text[3 * i + 2] != '-'))
+		if (!ini_number(digits, 4, &v) || (i < 5 && text[3 * i + 2] != ':' && text[3 * i + 2] != '-'))
 			return false;
 		mac[i] = (uint8_t)v;
 	}
 	return true;
 }
 
-static bool parse_source(struct parse *p, const struct key *k, const char *text, struct config_source *ret)
+static bool parse_source(struct ini *p, const struct ini_key *k, const char *text, struct config_source *ret)
 {
 	struct config_source s = { 0 };
 	unsigned long long prefix;
@@ -671,15 +360,15 @@ static bool parse_source(struct parse *p, const struct key *k, const char *text,
 	if (!slash && parse_mac(text, s.mac)) {
 		s.kind = SOURCE_MAC;
 		if (s.mac[0] & 1 || !memcmp(s.mac, "\0\0\0\0\0", 6)) {
-			complain(p, p->line, k->name, "%s is no device's own hardware address; would be the one that "
-				 "`ip neigh` shows for it", shown(buf, text));
+			ini_complain(p, p->line, k->name, "%s is no device's own hardware address; would be the one that "
+				 "`ip neigh` shows for it", ini_shown(buf, text));
 			return false;
 		}
 		*ret = s;
 		return true;
 	}
 	if (length >= sizeof(address))
-		return bad_value(p, k, text);
+		return ini_bad_value(p, k, text);
 	memcpy(address, text, length);
 	if (inet_pton(AF_INET, address, &s.ip4) == 1) {
 		s.kind = SOURCE_IP4;
@@ -689,22 +378,22 @@ static bool parse_source(struct parse *p, const struct key *k, const char *text,
 		width = 128;
 		if (IN6_IS_ADDR_V4MAPPED(&s.ip6)) {
 			inet_ntop(AF_INET, s.ip6.s6_addr + 12, address, sizeof(address));
-			complain(p, p->line, k->name, "%s is an IPv4 address in IPv6 clothes; would be %s",
-				 shown(buf, text), address);
+			ini_complain(p, p->line, k->name, "%s is an IPv4 address in IPv6 clothes; would be %s",
+				 ini_shown(buf, text), address);
 			return false;
 		}
 	} else {
-		return bad_value(p, k, text);
+		return ini_bad_value(p, k, text);
 	}
 	prefix = width;
-	if (slash && (!number(slash + 1, strlen(slash + 1), &prefix) || prefix > width)) {
-		complain(p, p->line, k->name, "\"%s\": the prefix length is wrong; would be 0 to %u", shown(buf, text), width);
+	if (slash && (!ini_number(slash + 1, strlen(slash + 1), &prefix) || prefix > width)) {
+		ini_complain(p, p->line, k->name, "\"%s\": the prefix length is wrong; would be 0 to %u", ini_shown(buf, text), width);
 		return false;
 	}
 	s.prefix = (uint8_t)prefix;
 	if (clear_host_bits(s.ip6.s6_addr, width / 8, s.prefix)) {
-		complain(p, p->line, k->name, "%s has bits set behind the prefix; would be %s, or %s for one device",
-			 shown(buf, text), source_text(buf2, &s), address);
+		ini_complain(p, p->line, k->name, "%s has bits set behind the prefix; would be %s, or %s for one device",
+			 ini_shown(buf, text), source_text(buf2, &s), address);
 		return false;
 	}
 	*ret = s;
@@ -728,36 +417,7 @@ static bool source_same(const struct config_source *a, const struct config_sourc
 
 /* ---------------------------------------------------------------- values: lists */
 
-/* Calls item() for each word between commas and blanks; says whether all were good. */
-static bool each_word(struct parse *p, const struct key *k, const char *text, void *at,
-		      bool (*item)(struct parse *, const struct key *, const char *, void *))
-{
-	bool good = true, any = false;
-	char word[200];
-
-	for (;;) {
-		size_t length;
-
-		text += strspn(text, ", \t");
-		length = strcspn(text, ", \t");
-		if (length == 0)
-			break;
-		if (*text == '#' && any)
-			return bad_value(p, k, text - 1);
-		if (length >= sizeof(word))
-			return bad_value(p, k, text);
-		memcpy(word, text, length);
-		word[length] = '\0';
-		good &= item(p, k, word, at);
-		any = true;
-		text += length;
-	}
-	if (!any)
-		return bad_value(p, k, "");
-	return good;
-}
-
-static bool add_source(struct parse *p, const struct key *k, const char *text, void *at)
+static bool add_source(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	struct config_device *d = at;
 	struct config_source s;
@@ -767,11 +427,11 @@ static bool add_source(struct parse *p, const struct key *k, const char *text, v
 		return false;
 	for (size_t i = 0; i < d->source_count; i++)
 		if (source_same(&d->sources[i], &s)) {
-			complain(p, p->line, k->name, "%s is there twice; once is enough", source_text(buf, &s));
+			ini_complain(p, p->line, k->name, "%s is there twice; once is enough", source_text(buf, &s));
 			return false;
 		}
 	if (d->source_count == CONFIG_SOURCES_MAX) {
-		complain(p, p->line, k->name, "more than %d sources; would be a prefix such as 192.168.1.0/24, or a second "
+		ini_complain(p, p->line, k->name, "more than %d sources; would be a prefix such as 192.168.1.0/24, or a second "
 			 "[device]", CONFIG_SOURCES_MAX);
 		return false;
 	}
@@ -779,9 +439,9 @@ static bool add_source(struct parse *p, const struct key *k, const char *text, v
 	return true;
 }
 
-static bool parse_sources(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_sources(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	return each_word(p, k, text, at, add_source);
+	return ini_each_word(p, k, text, at, add_source);
 }
 
 static bool device_add_port(struct config_device *d, uint16_t port)
@@ -800,26 +460,26 @@ static bool has_port(const struct config_device *d, uint16_t port)
 	return false;
 }
 
-static bool add_port(struct parse *p, const struct key *k, const char *text, void *at)
+static bool add_port(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	uint16_t port;
 
-	if (!parse_port(p, k, text, &port))
+	if (!ini_parse_port(p, k, text, &port))
 		return false;
 	if (has_port(at, port)) {
-		complain(p, p->line, k->name, "%u is there twice; once is enough", port);
+		ini_complain(p, p->line, k->name, "%u is there twice; once is enough", port);
 		return false;
 	}
 	if (!device_add_port(at, port)) {
-		complain(p, p->line, k->name, "more than %d ports; would be two [device] sections", CONFIG_PORTS_MAX);
+		ini_complain(p, p->line, k->name, "more than %d ports; would be two [device] sections", CONFIG_PORTS_MAX);
 		return false;
 	}
 	return true;
 }
 
-static bool parse_ports(struct parse *p, const struct key *k, const char *text, void *at)
+static bool parse_ports(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	return each_word(p, k, text, at, add_port);
+	return ini_each_word(p, k, text, at, add_port);
 }
 
 /* A list over as many indented lines as it takes; column is where the line stands. */
@@ -832,7 +492,7 @@ static void print_item(const char *text, bool first, int *column, FILE *out)
 	*column += fprintf(out, "%s", text);
 }
 
-static void print_sources(const struct key *k, const void *at, FILE *out)
+static void print_sources(const struct ini_key *k, const void *at, FILE *out)
 {
 	const struct config_device *d = at;
 	char buf[64];
@@ -846,7 +506,7 @@ static void print_sources(const struct key *k, const void *at, FILE *out)
 	fputc('\n', out);
 }
 
-static void print_ports(const struct key *k, const void *at, FILE *out)
+static void print_ports(const struct ini_key *k, const void *at, FILE *out)
 {
 	const struct config_device *d = at;
 	char buf[8];
@@ -870,35 +530,35 @@ static void print_ports(const struct key *k, const void *at, FILE *out)
 #define AT(field) offsetof(struct config, field)
 #define AT_DEVICE(field) offsetof(struct config_device, field)
 
-static const struct key keys[] = {
+static const struct ini_key keys[] = {
 	{ GLOBAL(rules), parse_rules, print_rules, AT(rules), "auto", 0, 0, 0, "auto or manual",
 	  "auto: suntapd installs the nftables rules and the policy route and removes them when it stops; "
 	  "manual: you do, see nft/suntap.nft and suntapd --print-rules" },
-	{ GLOBAL(tproxy_port), parse_port, print_port, AT(tproxy_port), "17860", 1, 65535, 0,
+	{ GLOBAL(tproxy_port), ini_parse_port, ini_print_port, AT(tproxy_port), "17860", 1, 65535, 0,
 	  "a port number, 1 to 65535",
 	  "port on 127.0.0.1 and ::1 where suntapd takes the intercepted connections" },
 	{ GLOBAL(mark), parse_mark, print_mark, AT(mark), "0x20000000/0x20000000", 0, 0, 0,
 	  "0xVALUE/0xMASK, such as 0x20000000/0x20000000",
 	  "packet mark of intercepted connections; only the bits of the mask are touched" },
-	{ GLOBAL(route_table), parse_table, print_unsigned, AT(route_table), "7860", 1, UINT32_MAX, 0,
+	{ GLOBAL(route_table), parse_table, ini_print_unsigned, AT(route_table), "7860", 1, UINT32_MAX, 0,
 	  "the number of a routing table that nobody else uses, not 253 to 255",
 	  "routing table of the policy route" },
-	{ GLOBAL(rule_priority), parse_unsigned, print_unsigned, AT(rule_priority), "786", 1, 32765, 0,
+	{ GLOBAL(rule_priority), ini_parse_unsigned, ini_print_unsigned, AT(rule_priority), "786", 1, 32765, 0,
 	  "a number, 1 to 32765",
 	  "priority of the ip rule; smaller than those of VPNs and multi-WAN programs" },
-	{ GLOBAL(max_flows), parse_unsigned, print_unsigned, AT(max_flows), "0", 0, 1000000, 0,
+	{ GLOBAL(max_flows), ini_parse_unsigned, ini_print_unsigned, AT(max_flows), "0", 0, 1000000, 0,
 	  "a number, 0 (what the limit on open files allows) to 1000000",
 	  "connections at once, of all devices; 0: what the limit on open files allows" },
-	{ GLOBAL(connect_timeout), parse_seconds, print_seconds, AT(connect_timeout), "30s", 1, 3600, 0,
+	{ GLOBAL(connect_timeout), ini_parse_seconds, ini_print_seconds, AT(connect_timeout), "30s", 1, 3600, 0,
 	  "a time such as 30s, 1s to 1h",
 	  "how long the cloud may take to accept a connection" },
-	{ GLOBAL(keepalive), parse_seconds, print_seconds, AT(keepalive), "2min", 1, 32767, 0,
+	{ GLOBAL(keepalive), ini_parse_seconds, ini_print_seconds, AT(keepalive), "2min", 1, 32767, 0,
 	  "a time such as 90s or 2min, 1s to 9h",
 	  "silence after which each side of a connection is probed" },
-	{ GLOBAL(user_timeout), parse_seconds, print_seconds, AT(user_timeout), "5min", 1, 86400, 0,
+	{ GLOBAL(user_timeout), ini_parse_seconds, ini_print_seconds, AT(user_timeout), "5min", 1, 86400, 0,
 	  "a time such as 90s or 5min, 1s to 24h",
 	  "how long sent bytes or probes may stay unacknowledged before a connection counts as dead" },
-	{ GLOBAL(ring_size), parse_size, print_size, AT(ring_size), "4M", 65536, 1 << 30, 0,
+	{ GLOBAL(ring_size), ini_parse_size, ini_print_size, AT(ring_size), "4M", 65536, 1 << 30, 0,
 	  "a power of two such as 4M, 64K to 1G",
 	  "bytes of traffic that may wait for the decoder" },
 
@@ -906,10 +566,10 @@ static const struct key keys[] = {
 	  "a list of addresses or prefixes (192.168.1.50, 192.168.1.0/24, fd00::/64) or hardware addresses "
 	  "(02:00:5e:00:00:01)",
 	  "the device: its addresses, prefixes or hardware addresses; without it, whoever uses the ports" },
-	{ DEVICE(interface), parse_interface, print_text, AT_DEVICE(interface), "", 0, 0, 1 << WAY_TPROXY,
+	{ DEVICE(interface), parse_interface, ini_print_text, AT_DEVICE(interface), "", 0, 0, 1 << WAY_TPROXY,
 	  "the name of a network interface, such as eth1 or br-lan",
 	  "only connections that come in here" },
-	{ DEVICE(preset), parse_preset, print_text, AT_DEVICE(preset), "", 0, 0, 0, PRESETS_TEXT,
+	{ DEVICE(preset), parse_preset, ini_print_text, AT_DEVICE(preset), "", 0, 0, 0, PRESETS_TEXT,
 	  "the maker, for the ports of its cloud" },
 	{ DEVICE(ports), parse_ports, print_ports, 0, "", 1, 65535, 1 << WAY_TPROXY | 1 << WAY_REDIRECT,
 	  "a list of port numbers, 1 to 65535, such as 10000, 10443",
@@ -924,12 +584,12 @@ static const struct key keys[] = {
 	{ DEVICE(upstream), parse_upstream, print_endpoint, AT_DEVICE(upstream), "", 0, 0, 1 << WAY_DIRECT,
 	  "HOST:PORT, such as iot.example.com:10000",
 	  "the cloud, which a connection that was sent here does not tell" },
-	{ DEVICE(dns_server), parse_address, print_text, AT_DEVICE(dns_server), "", 0, 0, 1 << WAY_DIRECT,
+	{ DEVICE(dns_server), parse_address, ini_print_text, AT_DEVICE(dns_server), "", 0, 0, 1 << WAY_DIRECT,
 	  "the address of a DNS server, such as 9.9.9.9",
 	  "who is asked for the upstream's address, where the system's own DNS answers with this machine" },
-	{ DEVICE(keep_source), parse_bool, print_bool, AT_DEVICE(keep_source), "no", 0, 0, 0, "yes or no",
+	{ DEVICE(keep_source), ini_parse_bool, ini_print_bool, AT_DEVICE(keep_source), "no", 0, 0, 0, "yes or no",
 	  "go on to the cloud with the device's own address instead of the gateway's" },
-	{ DEVICE(max_flows), parse_unsigned, print_unsigned, AT_DEVICE(max_flows), "2048", 1, 1000000, 0,
+	{ DEVICE(max_flows), ini_parse_unsigned, ini_print_unsigned, AT_DEVICE(max_flows), "2048", 1, 1000000, 0,
 	  "a number, 1 to 1000000",
 	  "connections at once, of this device" },
 };
@@ -951,14 +611,14 @@ bool config_key(size_t i, struct config_key_info *ret)
 }
 
 /* Line at which a key was given, 0 = not; device NULL for [suntapd]. */
-static unsigned *seen_at(struct parse *p, const struct config_device *d, const struct key *k)
+static unsigned *seen_at(struct parse *p, const struct config_device *d, const struct ini_key *k)
 {
 	if (!d)
 		return &p->suntapd_seen[k - keys];
 	return &(*p->device_seen)[(size_t)(d - p->config->devices) * KEYS + (size_t)(k - keys)];
 }
 
-static const struct key *find_key(enum section section, const char *name)
+static const struct ini_key *find_key(enum section section, const char *name)
 {
 	for (size_t i = 0; i < KEYS; i++)
 		if (keys[i].section == section && strcmp(keys[i].name, name) == 0)
@@ -970,7 +630,7 @@ static void set_defaults(struct parse *p, enum section section, void *object)
 {
 	for (size_t i = 0; i < KEYS; i++)
 		if (keys[i].section == section && *keys[i].fallback)
-			keys[i].parse(p, &keys[i], keys[i].fallback, (char *)object + keys[i].offset);
+			keys[i].parse(&p->ini, &keys[i], keys[i].fallback, (char *)object + keys[i].offset);
 }
 
 /* ---------------------------------------------------------------- lines */
@@ -978,18 +638,18 @@ static void set_defaults(struct parse *p, enum section section, void *object)
 static void unknown_key(struct parse *p, const char *name)
 {
 	enum section other = p->section == SECTION_DEVICE ? SECTION_SUNTAPD : SECTION_DEVICE;
-	const struct key *near = NULL;
+	const struct ini_key *near = NULL;
 	size_t best = 4;
 	char buf[64];
 
 	if (find_key(other, name)) {
-		complain(p, p->line, name, "is not a key of %s; belongs in a [%s] section",
+		ini_complain(&p->ini, p->ini.line, name, "is not a key of %s; belongs in a [%s] section",
 			 p->section == SECTION_DEVICE ? "[device]" : "[suntapd]",
 			 other == SECTION_DEVICE ? "device NAME" : "suntapd");
 		return;
 	}
 	for (size_t i = 0; i < KEYS; i++) {
-		size_t d = distance(name, keys[i].name);
+		size_t d = ini_distance(name, keys[i].name);
 
 		if (keys[i].section != p->section)
 			continue;
@@ -999,85 +659,80 @@ static void unknown_key(struct parse *p, const char *name)
 		}
 	}
 	if (near) {
-		complain(p, p->line, shown(buf, name), "unknown key; did you mean %s?", near->name);
+		ini_complain(&p->ini, p->ini.line, ini_shown(buf, name), "unknown key; did you mean %s?", near->name);
 		return;
 	}
-	if (p->complaints++ >= COMPLAINTS_MAX)
+	if (p->ini.complaints++ >= INI_COMPLAINTS_MAX)
 		return;
-	fprintf(p->errors, "%s:%u: %s: unknown key; would be one of", p->name, p->line, shown(buf, name));
+	fprintf(p->ini.errors, "%s:%u: %s: unknown key; would be one of", p->ini.name, p->ini.line, ini_shown(buf, name));
 	for (size_t i = 0, n = 0; i < KEYS; i++)
 		if (keys[i].section == p->section)
-			fprintf(p->errors, "%s %s", n++ ? "," : "", keys[i].name);
-	fputc('\n', p->errors);
+			fprintf(p->ini.errors, "%s %s", n++ ? "," : "", keys[i].name);
+	fputc('\n', p->ini.errors);
 }
 
 /* An empty list may begin in the next line, but `source =` alone would take every device: never guess that. */
 static void finish_list(struct parse *p)
 {
 	if (p->empty_line)
-		complain(p, p->empty_line, p->key->name, "has no value; would be %s", p->key->accepts);
+		ini_complain(&p->ini, p->empty_line, p->key->name, "has no value; would be %s", p->key->accepts);
 	p->empty_line = 0;
 }
 
-static bool is_list(const struct key *k)
+static bool is_list(const struct ini_key *k)
 {
 	return k->parse == parse_sources || k->parse == parse_ports;
 }
 
-/* inih's handler. The section it names is cut at 49 bytes: p->section is the truth. */
-static int read_value(void *user, const char *section, const char *name, const char *value)
+static void read_value(struct ini *ini, const char *name, const char *value, bool continued)
 {
-	struct parse *p = user;
-	const struct key *k;
+	struct parse *p = (struct parse *)ini;
+	const struct ini_key *k;
 	struct config_device *d = p->section == SECTION_DEVICE ? p->device : NULL;
 	void *at;
 	unsigned *seen;
 
-	(void)section;
-	p->expect_value = false;
-	p->after_value = true;
 	if (p->section == SECTION_IGNORED || (p->section == SECTION_DEVICE && !d))
-		return 1;
-	if (p->continued) {
+		return;
+	if (continued) {
 		if (!p->key)
-			return 1;	/* what it continues was refused already */
+			return;	/* what it continues was refused already */
 		p->empty_line = 0;
 		if (!is_list(p->key)) {
-			complain(p, p->line, p->key->name, "goes on in an indented line, but has one value; would be %s",
+			ini_complain(&p->ini, p->ini.line, p->key->name, "goes on in an indented line, but has one value; would be %s",
 				 p->key->accepts);
-			return 1;
+			return;
 		}
-		p->key->parse(p, p->key, value, d);
-		return 1;
+		p->key->parse(&p->ini, p->key, value, d);
+		return;
 	}
 	finish_list(p);
 	p->key = NULL;
 	if (p->section == SECTION_NONE) {
-		complain(p, p->line, name, "stands before any section; would be below [suntapd] or [device NAME]");
-		return 1;
+		ini_complain(&p->ini, p->ini.line, name, "stands before any section; would be below [suntapd] or [device NAME]");
+		return;
 	}
 	k = find_key(p->section, name);
 	if (!k) {
 		unknown_key(p, name);
-		return 1;
+		return;
 	}
 	seen = seen_at(p, d, k);
 	if (*seen) {
-		complain(p, p->line, name, "is there twice in this section, first in line %u; would be once%s", *seen,
+		ini_complain(&p->ini, p->ini.line, name, "is there twice in this section, first in line %u; would be once%s", *seen,
 			 is_list(k) ? ", with all values behind it" : "");
-		return 1;
+		return;
 	}
-	*seen = p->line;
+	*seen = p->ini.line;
 	at = d ? (char *)d + k->offset : (char *)p->config + k->offset;
 	if (*value == '\0' && !is_list(k)) {
-		complain(p, p->line, name, "has no value; would be %s", k->accepts);
+		ini_complain(&p->ini, p->ini.line, name, "has no value; would be %s", k->accepts);
 	} else if (*value == '\0') {
 		p->key = k;
-		p->empty_line = p->line;
-	} else if (k->parse(p, k, value, at)) {
+		p->empty_line = p->ini.line;
+	} else if (k->parse(&p->ini, k, value, at)) {
 		p->key = k;
 	}
-	return 1;
 }
 
 static bool is_device_name(const char *name)
@@ -1100,35 +755,43 @@ static void open_device(struct parse *p, const char *name)
 	p->device = NULL;
 	p->any_device = true;
 	if (!is_device_name(name)) {
-		complain(p, p->line, "[device]", "\"%s\" is not a name; would be letters, digits, - and _, a letter first, "
-			 "at most %d: [device roof-east]", shown(buf, name), CONFIG_NAME_MAX - 1);
+		ini_complain(&p->ini, p->ini.line, "[device]", "\"%s\" is not a name; would be letters, digits, - and _, a letter first, "
+			 "at most %d: [device roof-east]", ini_shown(buf, name), CONFIG_NAME_MAX - 1);
 		return;
 	}
 	for (size_t i = 0; i < c->device_count; i++)
 		if (strcmp(c->devices[i].name, name) == 0) {
-			complain(p, p->line, "[device]", "\"%s\" is there already, in line %u; would be another name, or "
+			ini_complain(&p->ini, p->ini.line, "[device]", "\"%s\" is there already, in line %u; would be another name, or "
 				 "one section", name, c->devices[i].line);
 			return;
 		}
 	if (c->device_count == CONFIG_DEVICES_MAX) {
-		complain(p, p->line, "[device]", "more than %d devices; would be a source with a prefix, which takes "
+		ini_complain(&p->ini, p->ini.line, "[device]", "more than %d devices; would be a source with a prefix, which takes "
 			 "many devices of one kind", CONFIG_DEVICES_MAX);
 		return;
 	}
 	d = &c->devices[c->device_count++];
-	*d = (struct config_device){ .line = p->line };
+	*d = (struct config_device){ .line = p->ini.line };
 	memcpy(d->name, name, strlen(name) + 1);
 	set_defaults(p, SECTION_DEVICE, d);
 	p->device = d;
 }
 
-/* text: what is between the brackets, blanks at its ends gone. */
-static void open_section(struct parse *p, const char *text)
+/* text: what is between the brackets; NULL: no header, or the end of the file. */
+static void open_section(struct ini *ini, const char *text)
 {
-	size_t word = strcspn(text, " \t");
-	const char *name = text + word + strspn(text + word, " \t");
+	struct parse *p = (struct parse *)ini;
+	const char *name;
 	char buf[64];
+	size_t word;
 
+	finish_list(p);
+	p->key = NULL;
+	p->section = SECTION_IGNORED;
+	if (!text)
+		return;
+	word = strcspn(text, " \t");
+	name = text + word + strspn(text + word, " \t");
 	if (word == 6 && memcmp(text, "device", 6) == 0) {
 		open_device(p, name);
 		return;
@@ -1136,117 +799,17 @@ static void open_section(struct parse *p, const char *text)
 	if (strcmp(text, "suntapd") == 0) {
 		p->section = SECTION_SUNTAPD;
 		if (p->suntapd_line)
-			complain(p, p->line, "[suntapd]", "is there already, in line %u; would be one section", p->suntapd_line);
+			ini_complain(&p->ini, p->ini.line, "[suntapd]", "is there already, in line %u; would be one section", p->suntapd_line);
 		else
-			p->suntapd_line = p->line;
+			p->suntapd_line = p->ini.line;
 		return;
 	}
-	p->section = SECTION_IGNORED;
 	for (size_t i = 0; i < ARRAY_SIZE(foreign_sections); i++)
 		if (strlen(foreign_sections[i]) == word && memcmp(text, foreign_sections[i], word) == 0)
 			return;
-	complain(p, p->line, NULL, "[%s]: unknown section; would be [suntapd], [device NAME], or an exporter's: [mqtt NAME], "
-		 "[influxdb NAME], [splunk NAME], [metrics NAME]", shown(buf, text));
-}
-
-/* A header is read here and not by inih, which shows no empty section and cuts long names. */
-static void read_header(struct parse *p, char *line)
-{
-	char *end = strchr(line, ']');
-	char *rest = end ? end + 1 + strspn(end + 1, " \t") : NULL;
-	char buf[64];
-
-	finish_list(p);
-	p->key = NULL;
-	p->after_value = false;
-	if (!end || (*rest && *rest != ';' && *rest != '#')) {
-		complain(p, p->line, NULL, "\"%s\" is not a section; would be [suntapd] or [device NAME]", shown(buf, line));
-		p->section = SECTION_IGNORED;
-		return;
-	}
-	*end = '\0';
-	line += 1 + strspn(line + 1, " \t");
-	while (end > line && strchr(" \t", end[-1]))
-		*--end = '\0';
-	open_section(p, line);
-}
-
-/* An indented `key = …` is a key all the same: inih would take it for more of the value before. */
-static bool looks_like_key(const char *text)
-{
-	size_t word = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_");
-
-	return word && text[word + strspn(text + word, " \t")] == '=';
-}
-
-/* The line before was meant for read_value(), and did not get there. */
-static void finish_line(struct parse *p)
-{
-	if (p->expect_value)
-		complain(p, p->line, NULL, "is neither a section nor a key with its value; would be [section], key = value or "
-			 "; comment");
-	p->expect_value = false;
-}
-
-/* Reads one line, at most size - 1 bytes of it; -1 at the end. *whole: it fitted and has no NUL in it. */
-static int get_line(struct parse *p, char *buf, size_t size, bool *whole)
-{
-	size_t n = 0;
-	int c;
-
-	*whole = true;
-	while ((c = fgetc(p->in)) != EOF) {
-		if (++p->bytes > FILE_MAX)
-			return -1;
-		if (c == '\n')
-			break;
-		if (c == '\0' || n + 1 >= size)
-			*whole = false;
-		else
-			buf[n++] = (char)c;
-	}
-	if (c == EOF && ferror(p->in)) {
-		p->error = -errno;
-		return -1;
-	}
-	if (c == EOF && n == 0 && *whole)
-		return -1;
-	while (n > 0 && isspace((unsigned char)buf[n - 1]))
-		n--;
-	buf[n] = '\0';
-	return 0;
-}
-
-/* inih's reader, in the manner of fgets(). What inih need not see is given to it as an empty line. */
-static char *read_line(char *str, int num, void *stream)
-{
-	struct parse *p = stream;
-	size_t room = (size_t)num - 2;		/* for the newline and the NUL */
-	char *line;
-	bool whole;
-
-	finish_line(p);
-	if (p->complaints >= COMPLAINTS_MAX || get_line(p, str, room, &whole) < 0)
-		return NULL;
-	if (p->line++ == 0 && strncmp(str, "\xef\xbb\xbf", 3) == 0)
-		memset(str, ' ', 3);	/* the byte order mark of some editors */
-	line = str + strspn(str, " \t\r\f\v");
-	if (!whole) {
-		complain(p, p->line, NULL, "is longer than %zu bytes, or has a NUL byte in it; a list may go on in indented "
-			 "lines", room - 1);
-		*str = '\0';
-	} else if (*line == '[') {
-		read_header(p, line);
-		/* inih has to see a header to forget the key before it. */
-		strcpy(str, "[x]");
-	} else if (*line && *line != ';' && *line != '#') {
-		p->expect_value = true;
-		p->continued = line != str && p->after_value && !looks_like_key(line);
-		if (line != str && !p->continued)
-			memmove(str, line, strlen(line) + 1);
-	}
-	strcat(str, "\n");
-	return str;
+	ini_complain(&p->ini, p->ini.line, NULL, "[%s]: unknown section; would be [suntapd], [device NAME], or an exporter's: "
+		     "[mqtt NAME], [influxdb NAME], [splunk NAME], [metrics NAME], [json NAME], [inverter SERIAL]",
+		     ini_shown(buf, text));
 }
 
 /* ---------------------------------------------------------------- what concerns a whole device */
@@ -1254,22 +817,22 @@ static char *read_line(char *str, int num, void *stream)
 static void check_ways(struct parse *p, struct config_device *d)
 {
 	for (size_t i = 0; i < KEYS; i++) {
-		const struct key *k = &keys[i];
+		const struct ini_key *k = &keys[i];
 		unsigned line = k->section == SECTION_DEVICE ? *seen_at(p, d, k) : 0;
 		const char *sep = "";
 
 		if (!line || !k->ways || k->ways & 1u << d->way)
 			continue;
-		if (p->complaints++ >= COMPLAINTS_MAX)
+		if (p->ini.complaints++ >= INI_COMPLAINTS_MAX)
 			return;
-		fprintf(p->errors, "%s:%u: %s: has no meaning with way = %s; would be way = ", p->name, line, k->name,
+		fprintf(p->ini.errors, "%s:%u: %s: has no meaning with way = %s; would be way = ", p->ini.name, line, k->name,
 			way_names[d->way]);
 		for (size_t w = 0; w < ARRAY_SIZE(way_names); w++)
 			if (k->ways & 1u << w) {
-				fprintf(p->errors, "%s%s", sep, way_names[w]);
+				fprintf(p->ini.errors, "%s%s", sep, way_names[w]);
 				sep = " or ";
 			}
-		fputs(", or without this line\n", p->errors);
+		fputs(", or without this line\n", p->ini.errors);
 	}
 }
 
@@ -1299,7 +862,7 @@ static void add_preset_ports(struct parse *p, struct config_device *d)
 			device_add_port(d, ports[j]);
 		for (size_t j = 0; j < own_count; j++)
 			if (!has_port(d, own[j]) && !device_add_port(d, own[j])) {
-				complain(p, key_line(p, d, "ports"), "ports", "more than %d with those of the preset; would be "
+				ini_complain(&p->ini, key_line(p, d, "ports"), "ports", "more than %d with those of the preset; would be "
 					 "two [device] sections", CONFIG_PORTS_MAX);
 				return;
 			}
@@ -1311,7 +874,7 @@ static void settle_direct(struct parse *p, struct config_device *d)
 {
 	if (!*d->upstream.host) {
 		if (!*seen_at(p, d, find_key(SECTION_DEVICE, "upstream")))
-			complain(p, d->line, "upstream", "is missing in [device %s]; with way = direct would be the cloud: "
+			ini_complain(&p->ini, d->line, "upstream", "is missing in [device %s]; with way = direct would be the cloud: "
 				 "upstream = iot.example.com:%u", d->name, d->listen.port ? d->listen.port : 10000);
 		return;
 	}
@@ -1320,7 +883,7 @@ static void settle_direct(struct parse *p, struct config_device *d)
 	if (!d->upstream.port && d->port_count == 1)
 		d->upstream.port = d->ports[0];
 	if (!d->upstream.port)
-		complain(p, key_line(p, d, "upstream"), "upstream", "has no port; would be upstream = %s:%u", d->upstream.host,
+		ini_complain(&p->ini, key_line(p, d, "upstream"), "upstream", "has no port; would be upstream = %s:%u", d->upstream.host,
 			 d->port_count ? d->ports[0] : 10000);
 	if (!d->listen.port)
 		d->listen.port = d->upstream.port;
@@ -1336,12 +899,12 @@ static void settle_device(struct parse *p, struct config_device *d)
 	switch (d->way) {
 	case WAY_TPROXY:
 		if (!ports)
-			complain(p, d->line, "ports", "is missing in [device %s]; would be a preset (%s) or ports = 10000",
+			ini_complain(&p->ini, d->line, "ports", "is missing in [device %s]; would be a preset (%s) or ports = 10000",
 				 d->name, PRESETS_TEXT);
 		break;
 	case WAY_REDIRECT:
 		if (!d->listen.port && !*seen_at(p, d, find_key(SECTION_DEVICE, "listen")))
-			complain(p, d->line, "listen", "is missing in [device %s]; would be where your REDIRECT or DNAT rule "
+			ini_complain(&p->ini, d->line, "listen", "is missing in [device %s]; would be where your REDIRECT or DNAT rule "
 				 "sends the connections: listen = :17861", d->name);
 		break;
 	case WAY_DIRECT:
@@ -1369,10 +932,10 @@ static void check_ambiguous(struct parse *p, const struct config_device *a, cons
 			if (source_same(&a->sources[i], &b->sources[j]))
 				same = &b->sources[j];
 	if (same)
-		complain(p, key_line(p, b, "source"), "source", "%s with port %u is already in [device %s], line %u; would be in "
+		ini_complain(&p->ini, key_line(p, b, "source"), "source", "%s with port %u is already in [device %s], line %u; would be in "
 			 "one of the two", source_text(buf, same), port, a->name, a->line);
 	else if (!a->source_count && !b->source_count)
-		complain(p, b->line, "source", "is missing in [device %s] and in [device %s], line %u, and both have port %u; "
+		ini_complain(&p->ini, b->line, "source", "is missing in [device %s] and in [device %s], line %u, and both have port %u; "
 			 "would be given in one of the two at least", b->name, a->name, a->line, port);
 }
 
@@ -1398,7 +961,7 @@ static void check_pair(struct parse *p, const struct config_device *a, const str
 	if (a->way == WAY_TPROXY && b->way == WAY_TPROXY)
 		check_ambiguous(p, a, b);
 	if (listens_clash(&a->listen, &b->listen))
-		complain(p, key_line(p, b, "listen"), "listen", "%s is taken by [device %s], line %u; would be another port",
+		ini_complain(&p->ini, key_line(p, b, "listen"), "listen", "%s is taken by [device %s], line %u; would be another port",
 			 endpoint_text(buf, &b->listen), a->name, a->line);
 }
 
@@ -1408,7 +971,7 @@ static void check_all(struct parse *p)
 	struct config *c = p->config;
 
 	if (!p->any_device)
-		complain(p, 0, NULL, "no [device NAME] section: nothing to do; would be, for example:\n"
+		ini_complain(&p->ini, 0, NULL, "no [device NAME] section: nothing to do; would be, for example:\n"
 			 "    [device roof]\n"
 			 "    source = 192.168.1.50\n"
 			 "    preset = solarman");
@@ -1419,7 +982,7 @@ static void check_all(struct parse *p)
 
 			ours.port = c->tproxy_port;
 			if (listens_clash(&ours, &c->devices[i].listen)) {
-				complain(p, key_line(p, &c->devices[i], "listen"), "listen", "port %u is tproxy_port; would be "
+				ini_complain(&p->ini, key_line(p, &c->devices[i], "listen"), "listen", "port %u is tproxy_port; would be "
 					 "another port", c->tproxy_port);
 				break;
 			}
@@ -1433,7 +996,8 @@ static void check_all(struct parse *p)
 
 int config_read(struct config **ret, FILE *in, const char *name, FILE *errors)
 {
-	struct parse p = { .in = in, .errors = errors, .name = name };
+	static const struct ini_events events = { open_section, read_value };
+	struct parse p = { .ini = { .in = in, .errors = errors, .name = name, .events = &events } };
 	CLEANUP(freep) void *suntapd_seen = NULL, *device_seen = NULL;
 	struct config *c = calloc(1, sizeof(*c));
 	int r = -ENOMEM;
@@ -1449,21 +1013,12 @@ int config_read(struct config **ret, FILE *in, const char *name, FILE *errors)
 	p.device_seen = device_seen;
 	set_defaults(&p, SECTION_SUNTAPD, c);
 
-	ini_parse_stream(read_line, &p, read_value, &p);
-	finish_line(&p);
-	finish_list(&p);
-	r = p.error;
-	if (r) {
-		fprintf(errors, "%s: cannot be read: %s\n", name, strerror(-r));
+	r = ini_read(&p.ini);
+	if (r)
 		goto out;
-	}
-	if (p.bytes > FILE_MAX)
-		complain(&p, p.line, NULL, "is larger than %d bytes; is this the right file?", FILE_MAX);
 	check_all(&p);
-	if (p.complaints >= COMPLAINTS_MAX)
-		fprintf(errors, "%s: %d complaints, the rest is left out\n", name, COMPLAINTS_MAX);
-	r = -EINVAL;
-	if (p.complaints)
+	r = ini_finish(&p.ini);
+	if (r)
 		goto out;
 	*ret = c;
 	return 0;

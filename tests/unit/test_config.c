@@ -244,10 +244,10 @@ static const struct {
 	  "t:5: mark: is not a key of [device]; belongs in a [suntapd] section\n" },
 	{ "[devise a]\nfoo = 1\n[device a]\nports=1\n",
 	  "t:1: [devise a]: unknown section; would be [suntapd], [device NAME], or an exporter's: [mqtt NAME], "
-	  "[influxdb NAME], [splunk NAME], [metrics NAME]\n" },
+	  "[influxdb NAME], [splunk NAME], [metrics NAME], [json NAME], [inverter SERIAL]\n" },
 	{ "[mqttx]\n[device a]\nports=1\n",
 	  "t:1: [mqttx]: unknown section; would be [suntapd], [device NAME], or an exporter's: [mqtt NAME], "
-	  "[influxdb NAME], [splunk NAME], [metrics NAME]\n" },
+	  "[influxdb NAME], [splunk NAME], [metrics NAME], [json NAME], [inverter SERIAL]\n" },
 	{ "[device a\nports=1\n", "t:1: \"[device a\" is not a section; would be [suntapd] or [device NAME]\n"
 	  "t: no [device NAME] section: nothing to do; would be, for example:\n"
 	  "    [device roof]\n    source = 192.168.1.50\n    preset = solarman\n" },
