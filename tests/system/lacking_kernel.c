@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lacking_kernel.c - preloaded: an nftables that does not know the expression $LACKING, or answers EOPNOTSUPP
+ * lacking_kernel.c - preloaded: a kernel that lacks something, or another program that is always quicker
  *
- * The name of the expression is spoilt on its way to the kernel, whose own ENOENT comes back.
+ * With LACKING=NAME the name of an expression (or of a type of chain) is spoilt on its way to the kernel, whose own
+ * ENOENT comes back. Whenever a policy rule was added, /run/adversary is executed, if there is one.
  */
 #include <dlfcn.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 ssize_t sendto(int fd, const void *buf, size_t size, int flags, const struct sockaddr *to, socklen_t length)
 {
@@ -22,6 +25,9 @@ ssize_t sendto(int fd, const void *buf, size_t size, int flags, const struct soc
 		while ((at = memmem(copy, size, lacking, strlen(lacking) + 1)))
 			at[strlen(lacking) - 1] = '!';
 	size = (size_t)real(fd, copy, size, flags, to, length);
+	if (((const struct nlmsghdr *)buf)->nlmsg_type == RTM_NEWRULE && access("/run/adversary", X_OK) == 0 &&
+	    system("env -u LD_PRELOAD /run/adversary") != 0)
+		abort();
 	free(copy);
 	return (ssize_t)size;
 }
