@@ -222,10 +222,13 @@ FUZZ_FOLDERS := suntapd tool decoder protocols shared
 
 .PHONY: fuzz fuzz-programs fuzz-corpus
 fuzz: deps-fuzz fuzz-programs fuzz-corpus
-	@set -e; for f in $(FUZZ); do echo "  FUZZ $$f, $(FUZZ_SECONDS) s"; mkdir -p $(FUZZ_BUILD)/found/$$f; \
+	@for f in $(FUZZ); do \
+		printf '  FUZZ %s, %s s: ' $$f $(FUZZ_SECONDS); mkdir -p $(FUZZ_BUILD)/found/$$f; \
 		$(FUZZ_BUILD)/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -max_len=16384 \
-		-rss_limit_mb=2048 -timeout=10 -artifact_prefix=$(FUZZ_BUILD)/found/$$f/crash- \
-		$(FUZZ_BUILD)/found/$$f $(FUZZ_BUILD)/corpus/$$f; done
+			-rss_limit_mb=2048 -timeout=10 -artifact_prefix=$(FUZZ_BUILD)/crash-$$f- \
+			$(FUZZ_BUILD)/found/$$f $(FUZZ_BUILD)/corpus/$$f >$(FUZZ_BUILD)/$$f.log 2>&1 || \
+			{ echo; tail -n 60 $(FUZZ_BUILD)/$$f.log; exit 1; }; \
+		sed -n 's/^stat::number_of_executed_units: //p' $(FUZZ_BUILD)/$$f.log; done
 
 fuzz-programs:
 	@$(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ_BUILD) SANITIZE=fuzzer-no-link,address,undefined \
