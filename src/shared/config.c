@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * config.c - suntap.ini: read, checked, printed, and asked
+ * config.c - suntap.ini: read, checked, printed
  *
  * Theory of operation
  *	ini.c reads lines and has the parsers that others share; it calls open_section() and read_value().
@@ -934,7 +934,8 @@ static void check_ambiguous(struct parse *p, const struct config_device *a, cons
 	if (same)
 		ini_complain(&p->ini, key_line(p, b, "source"), "source", "%s with port %u is already in [device %s], line %u; would be in "
 			 "one of the two", source_text(buf, same), port, a->name, a->line);
-	else if (!a->source_count && !b->source_count)
+	else if (!a->source_count && !b->source_count && !*seen_at(p, a, find_key(SECTION_DEVICE, "source")) &&
+		 !*seen_at(p, b, find_key(SECTION_DEVICE, "source")))
 		ini_complain(&p->ini, b->line, "source", "is missing in [device %s] and in [device %s], line %u, and both have port %u; "
 			 "would be given in one of the two at least", b->name, a->name, a->line, port);
 }
@@ -1065,93 +1066,4 @@ void config_print(const struct config *c, FILE *out)
 			if (keys[i].section == SECTION_DEVICE && (!keys[i].ways || keys[i].ways & 1u << d->way))
 				keys[i].print(&keys[i], (const char *)d + keys[i].offset, out);
 	}
-}
-
-/* ---------------------------------------------------------------- asking */
-
-enum { RANK_NONE = -1, RANK_ANY = 0, RANK_MAC = 200 };	/* between them: 1 + the bits of a prefix */
-
-static int source_rank(const struct config_source *s, const struct sockaddr *peer, const uint8_t *mac)
-{
-	uint8_t bytes[16];
-	size_t size;
-
-	if (s->kind == SOURCE_MAC)
-		return mac && !memcmp(mac, s->mac, 6) ? RANK_MAC : RANK_NONE;
-	if (peer->sa_family == AF_INET) {
-		struct sockaddr_in in;
-
-		memcpy(&in, peer, sizeof(in));
-		memcpy(bytes, &in.sin_addr, size = 4);
-	} else if (peer->sa_family == AF_INET6) {
-		struct sockaddr_in6 in6;
-
-		memcpy(&in6, peer, sizeof(in6));
-		if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))	/* an IPv4 peer on an IPv6 listener */
-			memcpy(bytes, in6.sin6_addr.s6_addr + 12, size = 4);
-		else
-			memcpy(bytes, &in6.sin6_addr, size = 16);
-	} else {
-		return RANK_NONE;
-	}
-	if ((s->kind == SOURCE_IP4) != (size == 4))
-		return RANK_NONE;
-	clear_host_bits(bytes, size, s->prefix);
-	return memcmp(bytes, &s->ip6, size) ? RANK_NONE : 1 + s->prefix;
-}
-
-/* IPv4 and IPv6 prefixes are never compared with each other: a peer is one or the other. */
-static int device_rank(const struct config_device *d, const struct sockaddr *peer, const uint8_t *mac)
-{
-	int best = d->source_count ? RANK_NONE : RANK_ANY;
-
-	for (size_t i = 0; i < d->source_count; i++) {
-		int rank = source_rank(&d->sources[i], peer, mac);
-
-		if (rank > best)
-			best = rank;
-	}
-	return best;
-}
-
-bool config_device_admits(const struct config_device *d, const struct sockaddr *peer, const uint8_t *mac)
-{
-	return device_rank(d, peer, mac) != RANK_NONE;
-}
-
-const struct config_device *config_match(const struct config *c, enum config_way way, const struct sockaddr *peer,
-					  const uint8_t *mac, uint16_t port)
-{
-	const struct config_device *best = NULL;
-	int best_rank = RANK_NONE;
-
-	if (way != WAY_TPROXY) {
-		const struct config_device *d = port < c->device_count ? &c->devices[port] : NULL;
-
-		return d && d->way == way && config_device_admits(d, peer, mac) ? d : NULL;
-	}
-	for (size_t i = 0; i < c->device_count; i++) {
-		const struct config_device *d = &c->devices[i];
-		int rank = d->way == way && has_port(d, port) ? device_rank(d, peer, mac) : RANK_NONE;
-
-		if (rank > best_rank) {
-			best = d;
-			best_rank = rank;
-		}
-	}
-	return best;
-}
-
-bool config_device_takes(const struct config_device *d, uint16_t port)
-{
-	return d->port_count == 0 || has_port(d, port);
-}
-
-bool config_needs_mac(const struct config *c, enum config_way way)
-{
-	for (size_t i = 0; i < c->device_count; i++)
-		for (size_t j = 0; j < c->devices[i].source_count; j++)
-			if (c->devices[i].way == way && c->devices[i].sources[j].kind == SOURCE_MAC)
-				return true;
-	return false;
 }

@@ -954,7 +954,8 @@ void rules_print(const struct config *c, FILE *out)
 	if (!r)
 		return;
 	fprintf(out, "#!/usr/sbin/nft -f\n"
-		"# The rules of suntapd, and beside them the policy route:\n"
+		"# The rules of suntapd. It installs them itself; with `rules = manual` in suntap.ini you do, at each boot:\n"
+		"# load this with `nft -f`, and beside it make the policy route:\n"
 		"#\n");
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		const char *ip6 = families[i] == AF_INET6 ? " -6" : "";
@@ -964,7 +965,8 @@ void rules_print(const struct config *c, FILE *out)
 			c->route_table, c->rule_priority, ip6, c->route_table);
 	}
 	fputs("#\n"
-	      "# suntapd itself has the table inet suntap with the owner flag: it is gone when suntapd is.\n"
+	      "# By hand they stay when suntapd is gone, which does no harm: where nobody listens, tproxy does not match,\n"
+	      "# and new connections go straight to the cloud. suntapd's own table inet suntap goes with it.\n"
 	      "\n", out);
 	ruleset_print(r, out);
 	ruleset_free(r);
