@@ -424,11 +424,13 @@ static int open_table(struct decoder *d)
 
 	if (fstat(CONTROL_FD_FLOWS, &st) < 0)
 		return -errno;
+	if (st.st_size < FLOW_TABLE_HEADER)
+		return -EBADMSG;
 	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, CONTROL_FD_FLOWS, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	d->table = p;
-	d->slots = (size_t)st.st_size / sizeof(struct flow_entry);
+	d->table = (const struct flow_entry *)(const void *)((const uint8_t *)p + FLOW_TABLE_HEADER);
+	d->slots = ((size_t)st.st_size - FLOW_TABLE_HEADER) / sizeof(struct flow_entry);
 	d->flows = calloc(d->slots ? d->slots : 1, sizeof(struct flow *));
 	return d->flows ? 0 : -ENOMEM;
 }

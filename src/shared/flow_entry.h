@@ -2,9 +2,15 @@
 /*
  * flow_entry.h - what suntapd says of a flow to others
  *
- * The flow table is an array of these in a memfd, written by suntapd alone, with a fixed layout:
- * the decoder maps it read-only (a decoder that was restarted finds out there what the flows in the
- * ring are).
+ * The flow table is a memfd, written by suntapd alone, with a fixed layout:
+ *
+ *	┌──────────────────────────────────────────┬──────────────────────────────┐
+ *	│ struct flow_table_header (one page)       │ struct flow_entry [slots]    │
+ *	└──────────────────────────────────────────┴──────────────────────────────┘
+ *
+ * The decoder maps it read-only (a decoder that was restarted finds out there what the flows in the ring are). It is also in
+ * systemd's file descriptor store: a suntapd that was restarted, maybe another version, goes on from it. So
+ * a field is never moved or given another meaning; new ones go to the end, and entry_size tells.
  */
 #ifndef SUNTAP_FLOW_ENTRY_H
 #define SUNTAP_FLOW_ENTRY_H
@@ -15,6 +21,18 @@
 #include <sys/socket.h>
 
 #include "shared/util.h"
+
+#define FLOW_TABLE_MAGIC UINT64_C(0x737761742d776f6c)
+
+enum { FLOW_TABLE_VERSION = 1, FLOW_TABLE_HEADER = 4096 };
+
+struct flow_table_header {
+	uint64_t magic;
+	uint32_t version;		/* another one can not be taken over */
+	uint32_t entry_size;		/* may grow */
+	uint32_t slots;
+	uint32_t reserved;
+};
 
 struct flow_address {
 	uint8_t family;		/* 4, 6, or 0: unknown */
@@ -36,9 +54,25 @@ struct flow_entry {
 	int64_t opened;			/* realtime, ns */
 	uint64_t forwarded[DIR_COUNT];	/* bytes given to the other side's socket */
 	uint64_t copied[DIR_COUNT];	/* bytes offered to the ring, the lost ones among them */
+	uint16_t pipe[DIR_COUNT];	/* the pipe of the pool that may hold bytes of this direction, from 1; 0: none */
+	uint8_t state;			/* enum flow_state */
+	uint8_t flags;			/* enum flow_flag */
+	uint16_t reserved;
 };
 
-_Static_assert(sizeof(struct flow_entry) == 120, "the flow table's layout is shared between processes");
+enum flow_state {			/* the numbers are part of the layout; the picture is in suntapd/flow.h */
+	FLOW_FREE = 0,
+	FLOW_CONNECTING = 1,
+	FLOW_OPEN = 2,
+	FLOW_RESETTING = 3,
+};
+
+enum flow_flag {
+	FLOW_UNTAPPED = 1,
+	FLOW_KEEPS_SOURCE = 2,
+};
+
+_Static_assert(sizeof(struct flow_entry) == 128, "the flow table's layout is shared between processes");
 
 enum flow_end {
 	FLOW_END_DEVICE_CLOSED,		/* orderly, the device said FIN first */

@@ -63,6 +63,20 @@ static int make_memfd(const char *name, off_t size)
 	return fd;
 }
 
+static int map_head(struct ring *r)
+{
+	void *p;
+
+	r->fds.head = make_memfd("suntap-ring-reader", RING_PAGE);
+	if (r->fds.head < 0)
+		return r->fds.head;
+	p = mmap(NULL, RING_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, r->fds.head, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	r->reader = p;
+	return 0;
+}
+
 int ring_open(struct ring *r, size_t size)
 {
 	uint8_t *p;
@@ -76,9 +90,6 @@ int ring_open(struct ring *r, size_t size)
 	e = r->fds.ring = make_memfd("suntap-ring", (off_t)(RING_PAGE + size));
 	if (e < 0)
 		goto fail;
-	e = r->fds.head = make_memfd("suntap-ring-reader", RING_PAGE);
-	if (e < 0)
-		goto fail;
 	r->fds.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->fds.bell < 0) {
 		e = -errno;
@@ -89,17 +100,57 @@ int ring_open(struct ring *r, size_t size)
 		goto fail;
 	r->shared = (struct ring_tail *)(void *)p;
 	r->data = p + RING_PAGE;
-	p = mmap(NULL, RING_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, r->fds.head, 0);
-	if (p == MAP_FAILED) {
-		e = -errno;
+	e = map_head(r);
+	if (e < 0)
 		goto fail;
-	}
-	r->reader = (struct ring_head *)(void *)p;
 	r->shared->magic = RING_MAGIC;
 	r->shared->version = RING_VERSION;
 	r->shared->size = size;
 	return 0;
 fail:
+	ring_close(r);
+	return e;
+}
+
+int ring_adopt(struct ring *r, const struct ring_fds *fds)
+{
+	const struct ring_head *old;
+	struct stat st;
+	uint8_t *p;
+	int e = -EBADMSG;
+
+	*r = (struct ring){ .fds = { fds->ring, -1, fds->bell } };
+	if (fds->ring < 0 || fds->head < 0 || fds->bell < 0 || fstat(fds->ring, &st) < 0 || st.st_size <= RING_PAGE)
+		goto fail;
+	r->size = (uint64_t)st.st_size - RING_PAGE;
+	if (r->size < 64 * 1024 || (r->size & (r->size - 1)))
+		goto fail;
+	e = map_ring(fds->ring, r->size, PROT_READ | PROT_WRITE, &p);
+	if (e < 0)
+		goto fail;
+	r->shared = (struct ring_tail *)(void *)p;
+	r->data = p + RING_PAGE;
+	e = -EBADMSG;
+	if (r->shared->magic != RING_MAGIC || r->shared->version != RING_VERSION || r->shared->size != r->size)
+		goto fail;
+	r->tail = atomic_load(&r->shared->tail);
+	e = map_head(r);
+	if (e < 0)
+		goto fail;
+	old = mmap(NULL, RING_PAGE, PROT_READ, MAP_SHARED, fds->head, 0);
+	if (old == MAP_FAILED) {
+		e = -errno;
+		goto fail;
+	}
+	atomic_store(&r->reader->head, atomic_load(&old->head));
+	atomic_store(&r->reader->readings, atomic_load(&old->readings));
+	munmap((void *)(uintptr_t)old, RING_PAGE);
+	close_fd(fds->head);
+	if (ring_broken(r))
+		ring_reset_reader(r);
+	return 0;
+fail:
+	close_fd(fds->head);
 	ring_close(r);
 	return e;
 }

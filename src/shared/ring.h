@@ -100,6 +100,11 @@ struct ring {
 
 /* size: a power of two, 64 KiB … 1 GiB. 0 or -errno. */
 int ring_open(struct ring *r, size_t size);
+/*
+ * The ring of a suntapd before us, with what its reader had not read. fds->ring and fds->bell are taken over; the reader's page
+ * is a new one (r->fds.head), as its old reader may still be about. 0 or -errno (then the fds are closed).
+ */
+int ring_adopt(struct ring *r, const struct ring_fds *fds);
 void ring_close(struct ring *r);
 
 /* A read-only descriptor of the ring for the reader (the caller owns it), or -errno. */

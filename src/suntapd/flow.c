@@ -13,6 +13,7 @@
  *	pipe has come back.
  */
 #include "suntapd/flow_private.h"
+#include "suntapd/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,13 +37,13 @@ static void on_socket(struct flows *t, const struct epoll_event *e)
 	uint32_t slot = (uint32_t)e->data.u64 >> 1;
 	struct flow *f = &t->slots[slot];
 
-	if ((t->entries[slot].id ^ e->data.u64) >> 32 || f->state == FLOW_FREE || flow_side_fd(f, side) < 0)
+	if ((t->entries[slot].id ^ e->data.u64) >> 32 || t->entries[slot].state == FLOW_FREE || flow_side_fd(f, side) < 0)
 		return;		/* closed earlier in this batch */
 	if (e->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		f->dir[side].readable = true;
 	if (e->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		f->dir[dir_other(side)].writable = true;
-	if (f->state == FLOW_CONNECTING && side == DIR_DEVICE && (e->events & EPOLLERR) && flow_device_gave_up(f)) {
+	if (t->entries[slot].state == FLOW_CONNECTING && side == DIR_DEVICE && (e->events & EPOLLERR) && flow_device_gave_up(f)) {
 		flow_set_end(f, FLOW_END_DEVICE_RESET, ECONNRESET);
 		flow_finish(t, slot, true);
 		return;
@@ -139,7 +140,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 /* ---------------------------------------------------------------- a new flow */
-static struct device_use *use_of(struct flows *t, const char *name)
+struct device_use *flow_device_use(struct flows *t, const char *name)
 {
 	struct device_use *unused = NULL;
 
@@ -164,7 +165,7 @@ static bool is_our_own(const struct flows *t, const struct flow_address *a)
 	for (uint32_t slot = 0; slot < t->unused; slot++) {
 		struct flow_address near;
 
-		if (t->slots[slot].state == FLOW_FREE || t->slots[slot].near_port != a->port)
+		if (t->entries[slot].state == FLOW_FREE || t->slots[slot].near_port != a->port)
 			continue;
 		if (socket_name(flow_side_fd(&t->slots[slot], DIR_CLOUD), &near) && flow_address_equal(&near, a))
 			return true;
@@ -180,7 +181,7 @@ bool flows_full(const struct flows *t)
 
 int flows_add(struct flows *t, const struct flow_request *q)
 {
-	struct device_use *use = use_of(t, q->name);
+	struct device_use *use = flow_device_use(t, q->name);
 	struct flow_entry *entry;
 	struct flow *f;
 	uint32_t slot;
@@ -207,16 +208,18 @@ int flows_add(struct flows *t, const struct flow_request *q)
 	f = &t->slots[slot];
 	entry = &t->entries[slot];
 	*f = (struct flow){
-		.use = (uint16_t)(use - t->use), .keep_source = q->keep_source,
+		.use = (uint16_t)(use - t->use),
 		.generation = f->generation == UINT32_MAX ? 1 : f->generation + 1,
 	};
 	memset(entry, 0, sizeof(*entry));
 	entry->device = q->device;
 	strncpy(entry->name, q->name, sizeof(entry->name) - 1);
+	entry->flags = q->keep_source ? FLOW_KEEPS_SOURCE : 0;
 	entry->opened = now_realtime();
 	atomic_store(&entry->id, (uint64_t)f->generation << 32 | slot);
 	flow_set_side_fd(f, DIR_DEVICE, q->fd);
 	flow_set_side_fd(f, DIR_CLOUD, -1);
+	store_put(q->fd, FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_DEVICE));
 	use->flows++;
 	t->now++;
 	t->opened++;
@@ -250,11 +253,20 @@ int flows_add(struct flows *t, const struct flow_request *q)
 	return 0;
 refuse:
 	t->refused++;
-	socket_reset(q->fd);
+	socket_close(q->fd, true);
 	return e;
 }
 
 /* ---------------------------------------------------------------- the table */
+unsigned flows_restore(struct flows *t)
+{
+	unsigned count = flow_restore_all(t);
+
+	if (t->run.first != NO_SLOT)
+		sd_event_source_set_enabled(t->more, SD_EVENT_ON);
+	return count;
+}
+
 unsigned flows_limit_by_files(size_t reserve)
 {
 	struct rlimit files;
@@ -270,29 +282,6 @@ unsigned flows_limit_by_files(size_t reserve)
 	if (files.rlim_cur > 200 * 1000)
 		files.rlim_cur = 200 * 1000;
 	return files.rlim_cur > used + 2 ? (unsigned)((files.rlim_cur - used) / 2) : 1;
-}
-
-static int make_table(struct flows *t)
-{
-	void *p;
-
-	t->table_size = t->limit_made * sizeof(struct flow_entry);
-	t->table_fd = memfd_create("suntap-flows", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (t->table_fd < 0)
-		return -errno;
-	if (ftruncate(t->table_fd, (off_t)t->table_size) < 0 ||
-	    fcntl(t->table_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return -errno;
-	p = mmap(NULL, t->table_size, PROT_READ | PROT_WRITE, MAP_SHARED, t->table_fd, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	t->entries = p;
-	p = mmap(NULL, t->limit_made * sizeof(struct flow), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	t->slots = p;
-	t->near_ports = calloc(UINT16_MAX + 1, sizeof(*t->near_ports));
-	return t->near_ports ? 0 : -ENOMEM;
 }
 
 int flows_new(struct flows **ret, sd_event *event, struct ring *ring, const struct flows_options *options)
@@ -311,7 +300,7 @@ int flows_new(struct flows **ret, sd_event *event, struct ring *ring, const stru
 	pipes_open(&t->pipes, PIPES_MAX);
 	e = tap_open(&t->tap, ring);
 	if (e == 0)
-		e = make_table(t);
+		e = flow_table_open(t);
 	if (e == 0) {
 		t->epoll = epoll_create1(EPOLL_CLOEXEC);
 		e = t->epoll < 0 ? -errno : 0;
@@ -330,6 +319,11 @@ int flows_new(struct flows **ret, sd_event *event, struct ring *ring, const stru
 		flows_free(t);
 		return e;
 	}
+	t->near_ports = calloc(UINT16_MAX + 1, sizeof(*t->near_ports));
+	if (!t->near_ports) {
+		flows_free(t);
+		return -ENOMEM;
+	}
 	*ret = t;
 	return 0;
 }
@@ -341,7 +335,7 @@ struct flows *flows_free(struct flows *t)
 	for (uint32_t slot = 0; slot < t->unused; slot++) {
 		int error;
 
-		if (t->slots[slot].state == FLOW_FREE)
+		if (t->entries[slot].state == FLOW_FREE)
 			continue;
 		for (enum dir d = 0; d < DIR_COUNT; d++)
 			if (t->slots[slot].dir[d].to >= 0)
@@ -356,8 +350,8 @@ struct flows *flows_free(struct flows *t)
 	t->timer = sd_event_source_disable_unref(t->timer);
 	tap_close(&t->tap);
 	pipes_close(&t->pipes);
-	if (t->entries)
-		munmap(t->entries, t->table_size);
+	if (t->table)
+		munmap(t->table, t->table_size);
 	if (t->slots)
 		munmap(t->slots, t->limit_made * sizeof(struct flow));
 	free(t->near_ports);
@@ -391,9 +385,9 @@ bool flows_untap(struct flows *t, uint64_t id)
 {
 	uint32_t slot = flow_id_slot(id);
 
-	if (slot >= t->unused || t->entries[slot].id != id || t->slots[slot].state == FLOW_FREE)
+	if (slot >= t->unused || t->entries[slot].id != id || t->entries[slot].state == FLOW_FREE)
 		return false;
-	t->slots[slot].untapped = true;
+	t->entries[slot].flags |= FLOW_UNTAPPED;
 	return true;
 }
 
@@ -414,7 +408,7 @@ void flows_tell_gaps(struct flows *t)
 	t->tap.owes = false;
 	for (uint32_t slot = 0; slot < t->unused; slot++)
 		for (enum dir d = 0; d < DIR_COUNT; d++)
-			if (t->slots[slot].state != FLOW_FREE)
+			if (t->entries[slot].state != FLOW_FREE)
 				tap_tell_gap(&t->tap, t->entries[slot].id, d, t->entries[slot].copied[d],
 					     &t->slots[slot].dir[d].lost);
 	ring_ring(t->tap.ring);

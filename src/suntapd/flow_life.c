@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "suntapd/flow_private.h"
+#include "suntapd/store.h"
 
 /* ---------------------------------------------------------------- sockets */
 int flow_side_fd(const struct flow *f, enum dir side)
@@ -22,16 +23,18 @@ void flow_set_side_fd(struct flow *f, enum dir side, int fd)
 	f->dir[dir_other(side)].to = fd;
 }
 
-static void close_side(struct flows *t, struct flow *f, enum dir side, bool reset)
+static void close_side(struct flows *t, uint32_t slot, enum dir side, bool reset)
 {
+	struct flow *f = &t->slots[slot];
+
 	if (side == DIR_CLOUD && f->near_port) {
 		t->near_ports[f->near_port]--;
 		f->near_port = 0;
 	}
-	if (reset)
-		socket_reset(flow_side_fd(f, side));
-	else
-		close_fd(flow_side_fd(f, side));
+	if (flow_side_fd(f, side) < 0)
+		return;
+	store_remove(FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(side));
+	socket_close(flow_side_fd(f, side), reset);
 	flow_set_side_fd(f, side, -1);
 }
 
@@ -50,8 +53,9 @@ int flow_watch(struct flows *t, uint32_t slot, enum dir side)
 void flow_set_state(struct flows *t, uint32_t slot, enum flow_state state)
 {
 	struct flow *f = &t->slots[slot];
+	struct flow_entry *entry = &t->entries[slot];
 
-	switch ((enum flow_state)f->state) {
+	switch ((enum flow_state)entry->state) {
 	case FLOW_CONNECTING:
 		flow_list_remove(t, LIST_CONNECTING, slot);
 		free(f->cloud);
@@ -64,8 +68,8 @@ void flow_set_state(struct flows *t, uint32_t slot, enum flow_state state)
 	case FLOW_OPEN:
 		break;
 	}
-	assert(f->state != state && (f->state != FLOW_FREE || state == FLOW_CONNECTING));
-	f->state = (uint8_t)state;
+	assert(entry->state != state && (entry->state != FLOW_FREE || state == FLOW_CONNECTING));
+	entry->state = (uint8_t)state;
 	switch (state) {
 	case FLOW_CONNECTING:
 		flow_list_add(t, LIST_CONNECTING, slot, now_monotonic() + t->options.connect_timeout * NSEC_PER_SEC);
@@ -99,8 +103,8 @@ void flow_finish(struct flows *t, uint32_t slot, bool reset)
 	uint64_t lost[DIR_COUNT];
 
 	for (enum dir d = 0; d < DIR_COUNT; d++) {
-		relay_drop(&f->dir[d], &t->pipes);
-		close_side(t, f, d, reset);
+		relay_drop(&f->dir[d], &t->pipes, entry, d);
+		close_side(t, slot, d, reset);
 		lost[d] = f->dir[d].lost;
 		t->bytes[d] += entry->forwarded[d];
 	}
@@ -122,8 +126,8 @@ static void begin_reset(struct flows *t, uint32_t slot, enum dir gone)
 {
 	struct flow *f = &t->slots[slot];
 
-	close_side(t, f, gone, true);
-	relay_drop(&f->dir[dir_other(gone)], &t->pipes);
+	close_side(t, slot, gone, true);
+	relay_drop(&f->dir[dir_other(gone)], &t->pipes, &t->entries[slot], dir_other(gone));
 	f->dir[dir_other(gone)].done = true;
 	f->dir[gone].done = true;
 	flow_set_state(t, slot, FLOW_RESETTING);
@@ -163,7 +167,7 @@ static void service_open(struct flows *t, uint32_t slot)
 {
 	struct flow *f = &t->slots[slot];
 	struct flow_entry *entry = &t->entries[slot];
-	struct tap *tap = f->untapped ? NULL : &t->tap;
+	struct tap *tap = entry->flags & FLOW_UNTAPPED ? NULL : &t->tap;
 
 	for (int again = 1; again--;) {
 		for (enum dir d = 0; d < DIR_COUNT; d++) {
@@ -243,17 +247,19 @@ int flow_connect_candidate(struct flows *t, uint32_t slot)
 
 	if (f->cloud)
 		entry->cloud = f->cloud[f->candidate];
-	fd = socket_connect(&entry->cloud, f->keep_source ? &entry->device : NULL, &t->options.patience);
+	fd = socket_connect(&entry->cloud, entry->flags & FLOW_KEEPS_SOURCE ? &entry->device : NULL, &t->options.patience);
 	if (fd < 0)
 		return fd;
 	flow_set_side_fd(f, DIR_CLOUD, fd);
+	/* before its first byte; a flow that can not be stored goes on all the same */
+	store_put(fd, FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_CLOUD));
 	if (socket_name(fd, &near) && near.port) {
 		f->near_port = near.port;
 		t->near_ports[near.port]++;
 	}
 	e = flow_watch(t, slot, DIR_CLOUD);
 	if (e < 0)
-		close_side(t, f, DIR_CLOUD, true);
+		close_side(t, slot, DIR_CLOUD, true);
 	return e;
 }
 
@@ -264,7 +270,7 @@ void flow_connect_failed(struct flows *t, uint32_t slot, int e)
 
 	for (;;) {
 		flow_set_end(f, end_of_connect(-e), -e);
-		close_side(t, f, DIR_CLOUD, true);
+		close_side(t, slot, DIR_CLOUD, true);
 		f->dir[DIR_DEVICE].writable = false;
 		if (t->unreachable)
 			t->unreachable(t->unreachable_ctx, name);
@@ -310,7 +316,7 @@ bool flow_device_gave_up(const struct flow *f)
 
 void flow_service(struct flows *t, uint32_t slot)
 {
-	switch ((enum flow_state)t->slots[slot].state) {
+	switch ((enum flow_state)t->entries[slot].state) {
 	case FLOW_CONNECTING:
 		service_connecting(t, slot);
 		break;

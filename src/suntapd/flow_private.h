@@ -15,8 +15,6 @@ enum {
 	NO_SLOT = UINT32_MAX,
 };
 
-enum flow_state { FLOW_FREE, FLOW_CONNECTING, FLOW_OPEN, FLOW_RESETTING };
-
 /* Which list of struct flows a flow is in (besides none). */
 enum flow_list { LIST_CONNECTING, LIST_RESETTING, LIST_COUNT };
 
@@ -26,10 +24,9 @@ struct flow {
 	uint32_t previous, next;		/* in its list */
 	uint32_t queue_next;			/* in the run queue or the queue of the starving */
 	uint16_t use;				/* index in flows.use */
-	uint8_t state;				/* enum flow_state */
 	uint8_t queued;				/* in one of the two queues */
 	uint8_t end;				/* enum flow_end, once decided */
-	bool end_known, untapped, keep_source;
+	bool end_known;
 	uint8_t candidate, candidates;		/* the one tried now, of how many */
 	int error;
 	uint16_t near_port;			/* of our connection to the cloud; 0 while there is none */
@@ -44,6 +41,7 @@ struct queue {
 struct flows {
 	struct flow *slots;			/* [limit_made]; memory comes with use */
 	struct flow_entry *entries;
+	struct flow_table_header *table;	/* the entries are behind it */
 	size_t table_size;
 	int table_fd, epoll;
 	unsigned limit_made, now;
@@ -68,6 +66,15 @@ struct flows {
 	uint64_t opened, refused, bytes[DIR_COUNT];
 };
 
+/* ---------------------------------------------------------------- flow_restore.c */
+/* Takes over the table of the store, or makes a new one: 0 or -errno. */
+int flow_table_open(struct flows *t);
+/* Goes on with the flows of a table that was taken over; returns how many. The event sources are there already. */
+unsigned flow_restore_all(struct flows *t);
+
+/* ---------------------------------------------------------------- flow.c */
+struct device_use *flow_device_use(struct flows *t, const char *name);
+
 /* ---------------------------------------------------------------- flow_queue.c */
 /* A list has a deadline for each of its flows, and the table's timer runs while one of them has any. */
 void flow_list_add(struct flows *t, enum flow_list list, uint32_t slot, int64_t deadline);
@@ -79,6 +86,13 @@ uint32_t flow_queue_take(struct flows *t, struct queue *q);	/* NO_SLOT: empty */
 void flow_queue_remove(struct flows *t, struct queue *q, uint32_t slot);
 
 /* ---------------------------------------------------------------- flow_life.c */
+/* In the store: slot, generation, and which socket. */
+#define FLOW_SOCKET_NAME "flow-%u-%u-%c"
+static inline char flow_side_letter(enum dir side)
+{
+	return side == DIR_DEVICE ? 'd' : 'c';
+}
+
 int flow_side_fd(const struct flow *f, enum dir side);
 void flow_set_side_fd(struct flow *f, enum dir side, int fd);
 int flow_watch(struct flows *t, uint32_t slot, enum dir side);

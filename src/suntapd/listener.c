@@ -24,6 +24,7 @@
 #include "suntapd/resolver.h"
 #include "suntapd/route.h"
 #include "suntapd/sockets.h"
+#include "suntapd/store.h"
 
 enum {
 	ACCEPT_AT_ONCE = 64,
@@ -85,23 +86,59 @@ static void give_up(char **why, const char *format, ...)
 }
 
 /* ---------------------------------------------------------------- sockets */
+/* In the store: the ways are apart, so that a transparent listener is not taken for another. */
+static void listener_name(const struct listener *l, char name[STORE_NAME_MAX])
+{
+	static const char *const ways[] = { [WAY_TPROXY] = "tproxy", [WAY_REDIRECT] = "redirect", [WAY_DIRECT] = "direct" };
+	char at[FLOW_ADDRESS_TEXT];
+
+	snprintf(name, STORE_NAME_MAX, "listen-%s-%s", ways[l->way], flow_address_format(&l->at, at));
+}
+
+/* One that the store kept (with connections that wait in it), or a new one. */
+static int open_socket(const struct listener *l)
+{
+	char name[STORE_NAME_MAX];
+	int fd;
+
+	listener_name(l, name);
+	fd = store_take("%s", name);
+	if (fd >= 0)
+		return fd;
+	fd = socket_listen(&l->at, l->way == WAY_TPROXY);
+	if (fd >= 0)
+		store_put(fd, "%s", name);
+	return fd;
+}
+
+static int close_socket(const struct listener *l)
+{
+	char name[STORE_NAME_MAX];
+
+	if (l->fd >= 0) {
+		listener_name(l, name);
+		store_remove("%s", name);
+	}
+	return close_fd(l->fd);
+}
+
 static int listener_open(struct listener *l)
 {
-	int e = socket_listen(&l->at, l->way == WAY_TPROXY);
+	int e = open_socket(l);
 
 	if (e < 0)
 		return e;
 	l->fd = e;
 	e = sd_event_add_io(l->all->event, &l->source, l->fd, EPOLLIN, on_connection, l);
 	if (e < 0)
-		l->fd = close_fd(l->fd);
+		l->fd = close_socket(l);
 	return e;
 }
 
 static void listener_close(struct listener *l)
 {
 	l->source = sd_event_source_disable_unref(l->source);
-	l->fd = close_fd(l->fd);
+	l->fd = close_socket(l);
 }
 
 static bool is_ourselves(const struct listeners *l, const struct flow_address *destination)
@@ -171,7 +208,7 @@ static void refuse(struct listeners *l, int fd, const struct flow_address *peer,
 	const char *fields[4] = { field[0], field[1], NULL, NULL };
 	uint64_t held_back;
 
-	socket_reset(fd);
+	socket_close(fd, true);
 	if (!log_limit_pass(&l->refusals, &held_back))
 		return;
 	snprintf(field[0], sizeof(field[0]), "SUNTAP_PEER=%s", flow_address_format(peer, from));
@@ -467,11 +504,11 @@ int listeners_update(struct listeners *l, const struct config *c, char **why)
 			kept |= l->list[k].way == list[i].way && flow_address_equal(&l->list[k].at, &list[i].at);
 		if (kept)
 			continue;
-		e = socket_listen(&list[i].at, list[i].way == WAY_TPROXY);
+		e = open_socket(&list[i]);
 		if (e < 0 && !no_such_family(&list[i], e)) {
 			explain(why, c, &list[i], e);
 			for (size_t k = 0; k < i; k++)
-				close_fd(list[k].fd);
+				close_socket(&list[k]);
 			free(list);
 			free(upstreams);
 			return e;
@@ -488,7 +525,7 @@ int listeners_update(struct listeners *l, const struct config *c, char **why)
 				old->fd = -1;
 			}
 		}
-		close_fd(old->fd);
+		close_socket(old);
 	}
 	free(l->list);
 	l->list = list;
@@ -500,7 +537,7 @@ int listeners_update(struct listeners *l, const struct config *c, char **why)
 			continue;	/* a family that this machine does not have */
 		*n = list[i];
 		if (n->fd >= 0 && sd_event_add_io(l->event, &n->source, n->fd, EPOLLIN, on_connection, n) < 0)
-			n->fd = close_fd(n->fd);
+			n->fd = close_socket(n);
 		l->count++;
 	}
 	for (size_t i = 0; i < l->waiting_count; i++)

@@ -36,6 +36,7 @@
 #include "suntapd/flow.h"
 #include "suntapd/listener.h"
 #include "suntapd/rules.h"
+#include "suntapd/store.h"
 
 enum {
 	EXIT_CONFIG = 78,		/* EX_CONFIG: systemd shows it as such, and does not restart for it */
@@ -239,9 +240,30 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 }
 
 /* ---------------------------------------------------------------- the list, forwards and backwards */
+/* With what the suntapd before left unread, if there was one. */
+static int open_ring(struct daemon *d)
+{
+	const struct ring_fds kept = { store_take("ring"), store_take("ring-head"), store_take("bell") };
+	bool adopted = ring_adopt(&d->ring, &kept) == 0;
+	int e = adopted ? 0 : ring_open(&d->ring, d->config->ring_size);
+
+	if (e < 0)
+		return e;
+	store_remove("ring-head");
+	if (!adopted) {
+		store_remove("ring");
+		store_remove("bell");
+		store_put(d->ring.fds.ring, "ring");
+		store_put(d->ring.fds.bell, "bell");
+	}
+	store_put(d->ring.fds.head, "ring-head");
+	return 0;
+}
+
 static int start(struct daemon *d, char **why)
 {
 	struct flows_options options;
+	unsigned restored;
 	int e;
 
 	e = sd_event_default(&d->event);
@@ -256,7 +278,7 @@ static int start(struct daemon *d, char **why)
 	if (e >= 0)
 		e = sd_event_add_time_relative(d->event, &d->housekeeping, CLOCK_MONOTONIC, 1000000, 1000000, on_housekeeping, d);
 	if (e >= 0)
-		e = ring_open(&d->ring, d->config->ring_size);
+		e = open_ring(d);
 	if (e < 0)
 		return e;
 	flows_options_of(d->config, &options);
@@ -276,6 +298,10 @@ static int start(struct daemon *d, char **why)
 	e = rules_install(&d->rules, d->config, why);
 	if (e < 0)
 		return e;
+	restored = flows_restore(d->flows);
+	if (restored)
+		log_info("%u flow%s of the suntapd before go on", restored, restored == 1 ? "" : "s");
+	store_drop_untaken();
 	return watch_rules(d);
 }
 
@@ -313,6 +339,9 @@ static int run(const char *config_path)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_DUMPABLE, 0);
 	log_open("suntapd");
+	e = store_open();
+	if (e < 0)
+		log_warning("can not use systemd's file descriptor store: %s; a restart will end all flows", strerror(-e));
 
 	e = start(&d, &why);
 	if (e < 0) {
@@ -327,6 +356,11 @@ static int run(const char *config_path)
 	sd_notify(false, "STOPPING=1");
 	if (e < 0)
 		log_error("the event loop failed: %s", strerror(-e));
+	if (store_is_restart()) {
+		/* the store keeps the flows, and these tables the packets on their way to them */
+		rules_remove(d.rules, true);
+		return EXIT_SUCCESS;
+	}
 	stop(&d);
 	return e < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,9 +5,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "shared/util.h"
+#include "suntapd/store.h"
+
+#define PIPE_NAME "pipe-%d-%c"
 
 int pipe_make(struct pipe *p, size_t capacity)
 {
@@ -25,28 +29,60 @@ int pipe_make(struct pipe *p, size_t capacity)
 	return 0;
 }
 
+uint16_t pipes_number(const struct pipes *p, const struct pipe *pipe)
+{
+	return (uint16_t)(pipe - p->all + 1);
+}
+
+static void unmake(struct pipes *p, struct pipe *pipe)
+{
+	if (pipe->read >= 0) {
+		store_remove(PIPE_NAME, pipes_number(p, pipe), 'r');
+		store_remove(PIPE_NAME, pipes_number(p, pipe), 'w');
+	}
+	pipe->read = close_fd(pipe->read);
+	pipe->write = close_fd(pipe->write);
+}
+
 void pipes_open(struct pipes *p, size_t limit)
 {
 	*p = (struct pipes){ .limit = limit };
 	assert(limit <= PIPES_MAX);
-	for (size_t i = 0; i < PIPES_MAX; i++)
-		p->all[i] = (struct pipe){ .read = -1, .write = -1 };
+	for (size_t i = 0; i < PIPES_MAX; i++) {
+		struct pipe *pipe = &p->all[i];
+		int granted;
+
+		pipe->read = store_take(PIPE_NAME, (int)i + 1, 'r');
+		pipe->write = store_take(PIPE_NAME, (int)i + 1, 'w');
+		granted = pipe->write < 0 ? -1 : fcntl(pipe->write, F_GETPIPE_SZ);
+		if (pipe->read < 0 || granted <= 0 || i >= limit)
+			unmake(p, pipe);
+		else
+			pipe->capacity = (size_t)granted;
+	}
 	for (size_t i = limit; i > 0; i--) {
 		p->all[i - 1].next = p->free;
 		p->free = &p->all[i - 1];
 	}
 }
 
-static void pipe_unmake(struct pipe *pipe)
+static int make(struct pipes *p, struct pipe *pipe)
 {
-	pipe->read = close_fd(pipe->read);
-	pipe->write = close_fd(pipe->write);
+	struct pipe *next = pipe->next;
+	int e = pipe_make(pipe, pipe - p->all < PIPES_BIG ? PIPES_CAPACITY_BIG : PIPES_CAPACITY);
+
+	pipe->next = next;
+	if (e < 0)
+		return e;
+	store_put(pipe->read, PIPE_NAME, pipes_number(p, pipe), 'r');
+	store_put(pipe->write, PIPE_NAME, pipes_number(p, pipe), 'w');
+	return 0;
 }
 
 void pipes_close(struct pipes *p)
 {
 	for (size_t i = 0; i < p->limit; i++)
-		pipe_unmake(&p->all[i]);
+		unmake(p, &p->all[i]);
 	*p = (struct pipes){ 0 };
 }
 
@@ -56,16 +92,8 @@ struct pipe *pipes_borrow(struct pipes *p)
 
 	if (!pipe)
 		return NULL;
-	if (pipe->read < 0) {
-		struct pipe *next = pipe->next;
-
-		if (pipe_make(pipe, pipe - p->all < PIPES_BIG ? PIPES_CAPACITY_BIG : PIPES_CAPACITY) < 0) {
-			pipe->next = next;
-			return NULL;
-		}
-		pipe->next = next;
-		p->made++;
-	}
+	if (pipe->read < 0 && make(p, pipe) < 0)
+		return NULL;
 	p->free = pipe->next;
 	pipe->next = NULL;
 	p->lent++;
@@ -76,12 +104,43 @@ void pipes_return(struct pipes *p, struct pipe *pipe, bool empty)
 {
 	assert(p->lent > 0);
 	if (!empty) {
-		pipe_unmake(pipe);
-		p->made--;
+		unmake(p, pipe);
 	}
 	pipe->next = p->free;	/* the last one used is the next one used: its memory is warm */
 	p->free = pipe;
 	p->lent--;
+}
+
+static uint32_t held(const struct pipe *pipe)
+{
+	int bytes = 0;
+
+	return pipe->read >= 0 && ioctl(pipe->read, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
+}
+
+struct pipe *pipes_claim(struct pipes *p, uint16_t number, uint32_t *ret_bytes)
+{
+	for (struct pipe **at = &p->free; *at; at = &(*at)->next) {
+		struct pipe *pipe = *at;
+
+		if (pipes_number(p, pipe) != number)
+			continue;
+		*ret_bytes = held(pipe);
+		if (*ret_bytes == 0)
+			return NULL;
+		*at = pipe->next;
+		pipe->next = NULL;
+		p->lent++;
+		return pipe;
+	}
+	return NULL;
+}
+
+void pipes_drop_unclaimed(struct pipes *p)
+{
+	for (struct pipe *pipe = p->free; pipe; pipe = pipe->next)
+		if (held(pipe) > 0)
+			unmake(p, pipe);
 }
 
 bool pipes_scarce(const struct pipes *p)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
 	PIPES_MAX = 128,
@@ -28,10 +29,10 @@ struct pipe {
 struct pipes {
 	struct pipe all[PIPES_MAX];
 	struct pipe *free;
-	size_t made, lent, limit;
+	size_t lent, limit;
 };
 
-/* Makes nothing yet but the list; limit <= PIPES_MAX. */
+/* Takes the pipes of the store, makes none yet; limit <= PIPES_MAX. */
 void pipes_open(struct pipes *p, size_t limit);
 void pipes_close(struct pipes *p);
 
@@ -41,6 +42,15 @@ struct pipe *pipes_borrow(struct pipes *p);
 void pipes_return(struct pipes *p, struct pipe *pipe, bool empty);
 /* Less than a quarter is left: take no more from a socket than the other side has room for. */
 bool pipes_scarce(const struct pipes *p);
+
+/* What a flow table calls it: from 1. */
+uint16_t pipes_number(const struct pipes *p, const struct pipe *pipe);
+/*
+ * Lends the pipe of this number if it was kept in the store and holds bytes (*ret_bytes), else NULL. Afterwards
+ * pipes_drop_unclaimed() empties what nobody claimed.
+ */
+struct pipe *pipes_claim(struct pipes *p, uint16_t number, uint32_t *ret_bytes);
+void pipes_drop_unclaimed(struct pipes *p);
 
 /* One pipe outside the pool: 0 or -errno. */
 int pipe_make(struct pipe *p, size_t capacity);

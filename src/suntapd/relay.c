@@ -44,16 +44,22 @@ static int error_of(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size) == 0 && e == ETIMEDOUT ? e : ECONNRESET;
 }
 
-static void give_back(struct relay_dir *d, struct pipes *pipes)
+/*
+ * entry->pipe says which pipe may hold bytes of this direction from before the first comes in until after the last has
+ * gone: a restarted suntapd finds them by it.
+ */
+static bool borrow(struct relay_dir *d, struct pipes *pipes, struct flow_entry *entry, enum dir dir)
 {
-	if (d->pipe && d->pending == 0) {
-		pipes_return(pipes, d->pipe, true);
-		d->pipe = NULL;
-	}
+	d->pipe = pipes_borrow(pipes);
+	if (!d->pipe)
+		return false;
+	entry->pipe[dir] = pipes_number(pipes, d->pipe);
+	return true;
 }
 
-void relay_drop(struct relay_dir *d, struct pipes *pipes)
+void relay_drop(struct relay_dir *d, struct pipes *pipes, struct flow_entry *entry, enum dir dir)
 {
+	entry->pipe[dir] = 0;
 	if (d->pipe)
 		pipes_return(pipes, d->pipe, d->pending == 0);
 	d->pipe = NULL;
@@ -90,12 +96,13 @@ enum relay_stop relay_flush(struct relay_dir *d, struct pipes *pipes, struct flo
 		if (e == -EAGAIN) {
 			d->writable = false;
 		} else if (e < 0) {
-			relay_drop(d, pipes);
+			relay_drop(d, pipes, entry, dir);
 			*ret_error = -e;
 			return RELAY_TO_FAILED;
 		}
 	}
-	give_back(d, pipes);
+	if (d->pipe)
+		relay_drop(d, pipes, entry, dir);
 	return RELAY_DONE;
 }
 
@@ -131,8 +138,7 @@ enum relay_stop relay_pump(struct relay_dir *d, struct pipes *pipes, struct tap 
 		if (budget == 0)
 			return RELAY_BUDGET;
 
-		d->pipe = pipes_borrow(pipes);
-		if (!d->pipe)
+		if (!borrow(d, pipes, entry, dir))
 			return RELAY_WANT_PIPE;
 		limit = d->pipe->capacity;
 		if (pipes_scarce(pipes)) {
@@ -145,7 +151,7 @@ enum relay_stop relay_pump(struct relay_dir *d, struct pipes *pipes, struct tap 
 		if (n <= 0) {
 			int e = n < 0 ? errno : 0;
 
-			give_back(d, pipes);
+			relay_drop(d, pipes, entry, dir);
 			if (n == 0 && d->from_failed) {
 				*ret_error = ECONNRESET;
 				return RELAY_FROM_FAILED;

@@ -46,6 +46,6 @@ enum relay_stop relay_flush(struct relay_dir *d, struct pipes *pipes, struct flo
 			    int *ret_error);
 
 /* Throws away what is pending. */
-void relay_drop(struct relay_dir *d, struct pipes *pipes);
+void relay_drop(struct relay_dir *d, struct pipes *pipes, struct flow_entry *entry, enum dir dir);
 
 #endif

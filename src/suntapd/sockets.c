@@ -116,12 +116,17 @@ bool socket_name(int fd, struct flow_address *ret)
 	return ret->family != 0;
 }
 
-void socket_reset(int fd)
+void socket_close(int fd, bool reset)
 {
-	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
 
-	if (fd >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	if (fd < 0)
+		return;
+	/* close() alone does nothing on the wire while another process has the socket too */
+	if (reset)
+		connect(fd, &nobody, sizeof(nobody));
+	else
+		shutdown(fd, SHUT_RDWR);
 	close_fd(fd);
 }
 

@@ -27,8 +27,11 @@ int socket_listen(const struct flow_address *at, bool transparent);
 /* The near end's address; false if there is none. */
 bool socket_name(int fd, struct flow_address *ret);
 
-/* Closes with a RST. -1 is fine. */
-void socket_reset(int fd);
+/*
+ * Ends a connection, also where systemd's store holds it too: with a RST, or with what is left of an orderly end. -1 is
+ * fine.
+ */
+void socket_close(int fd, bool reset);
 
 /* Whether a is an address of this machine. */
 bool socket_address_is_local(const struct flow_address *a);

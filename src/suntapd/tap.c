@@ -101,6 +101,27 @@ void tap_take(struct tap *t, uint64_t flow, enum dir dir, uint64_t offset, size_
 	}
 }
 
+void tap_repeat(struct tap *t, uint64_t flow, enum dir dir, const struct pipe *pipe, uint64_t offset, size_t n, uint64_t seen,
+		uint64_t *lost)
+{
+	size_t shared = tap_share(t, pipe, n), known = seen > offset ? (size_t)(seen - offset) : 0;
+
+	if (known >= n)
+		known = n;
+	if (shared > known && known > 0) {
+		/* the place of the next record is as good as any for what is thrown away */
+		ssize_t got = read(t->pipe.read, ring_payload(t->ring), known);
+
+		shared -= got > 0 ? (size_t)got : 0;
+	} else if (known > 0) {
+		shared = 0;
+		tap_close(t);
+		if (pipe_make(&t->pipe, PIPES_CAPACITY_BIG) < 0)
+			t->pipe = (struct pipe){ .read = -1, .write = -1 };
+	}
+	tap_take(t, flow, dir, offset + known, shared, n - known, lost);
+}
+
 void tap_flow_opened(struct tap *t, const struct flow_entry *entry)
 {
 	struct ring_record rec = {

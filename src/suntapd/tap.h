@@ -41,6 +41,13 @@ size_t tap_share(struct tap *t, const struct pipe *pipe, size_t n);
  */
 void tap_take(struct tap *t, uint64_t flow, enum dir dir, uint64_t offset, size_t shared, size_t n, uint64_t *lost);
 
+/*
+ * After a restart: puts those of the n bytes in `pipe` (the first is at `offset`) into the ring that are not before `seen`. What
+ * finds no room counts as lost.
+ */
+void tap_repeat(struct tap *t, uint64_t flow, enum dir dir, const struct pipe *pipe, uint64_t offset, size_t n, uint64_t seen,
+		uint64_t *lost);
+
 /* Tells a gap of *lost bytes (0: none) that ends at offset `end`, if there is room. */
 void tap_tell_gap(struct tap *t, uint64_t flow, enum dir dir, uint64_t end, uint64_t *lost);
 

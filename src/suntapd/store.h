@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * store.h - systemd's file descriptor store: what outlives us
+ *
+ * A descriptor is put there before a byte depends on it, so that after kill -9, a crash or an upgrade the next suntapd
+ * goes on in the middle of a transfer. What belongs to what is said by the names and by the flow table, which is in the
+ * store itself:
+ *
+ *	table                   memfd: struct flow_table_header, struct flow_entry[]
+ *	ring, ring-head, bell   see ring.h
+ *	pipe-N-r, pipe-N-w      pipe N of the pool; what is in it belongs to the direction whose entry says N
+ *	flow-SLOT-GEN-d, -c     a flow's sockets
+ *	listen-WAY-ADDRESS      a listener
+ *
+ * Without systemd (no NOTIFY_SOCKET) nothing is stored and nothing received, and all calls do nothing.
+ */
+#ifndef SUNTAP_STORE_H
+#define SUNTAP_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { STORE_NAME_MAX = 96 };
+
+/* Takes what systemd kept for us; returns how many descriptors that are. To be called before sd_notify(). */
+int store_open(void);
+/* Closes, here and in the store, what nobody has taken. */
+void store_drop_untaken(void);
+
+/* A kept descriptor by its name, now the caller's; -1: there is none. */
+int store_take(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The i-th kept descriptor's name that is not taken yet, NULL at the end. */
+const char *store_untaken(size_t i);
+
+/*
+ * 0, or -errno. systemd that does not listen is waited for at most 50 ms, and then not asked again for a second: the relay
+ * comes first, and a flow that is not stored is only less well off.
+ */
+int store_put(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void store_remove(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* We are being stopped: is it for a restart, so that everything has to stay as it is? Asks systemd, for at most half a second. */
+bool store_is_restart(void);
+
+#endif
