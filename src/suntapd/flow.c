@@ -48,13 +48,13 @@ static void on_socket(struct flows *t, const struct epoll_event *e)
 		flow_finish(t, slot, true);
 		return;
 	}
-	if ((e->events & EPOLLERR) && (f->state == FLOW_OPEN || side == DIR_DEVICE)) {
+	if ((e->events & EPOLLERR) && (t->entries[slot].state == FLOW_OPEN || side == DIR_DEVICE)) {
 		/*
 		 * Reset or lost. No read finds that out after a FIN, and none when a write has taken the error, so what
 		 * looks like a FIN from now on is this; one that was passed on already is not the end any more.
 		 */
 		f->dir[side].from_failed = true;
-		if (f->state == FLOW_OPEN && f->dir[side].eof)
+		if (t->entries[slot].state == FLOW_OPEN && f->dir[side].eof)
 			f->dir[side].done = false;
 	}
 	flow_service(t, slot);
