@@ -272,6 +272,7 @@ struct bell_test {
 	struct pair *p;
 	uint64_t count;
 	size_t most;
+	enum ring_rest rest;
 };
 
 static void *ring_bells(void *arg)
@@ -282,15 +283,17 @@ static void *ring_bells(void *arg)
 		if (put(&t->p->ring, i, i % t->most) == 0)
 			i++;
 		ring_ring(&t->p->ring);
-		if (i % 64 == 0)
-			sched_yield();
+		/* now and then the reader is given the time to lie down, however busy the machine is */
+		if (i % 4096 == 0)
+			while (i < t->count && atomic_load(&t->p->ring.reader->rest) != t->rest)
+				sched_yield();
 	}
 	return NULL;
 }
 
 static void bells(struct pair *p, enum ring_rest rest, uint64_t count, size_t most)
 {
-	struct bell_test t = { .p = p, .count = count, .most = most };
+	struct bell_test t = { .p = p, .count = count, .most = most, .rest = rest };
 	struct ring_view *v = &p->view;
 	uint64_t out = 0, rested = 0;
 	pthread_t thread;
