@@ -116,7 +116,7 @@ $(BUILD)/lint/%.h.alone: %.h
 		gcc $(CPPFLAGS) -std=gnu17 $(WARNINGS) -Werror -fsyntax-only -x c - && touch $@
 
 lint-gcc lint-clang: lint-%:
-	@$(MAKE) --no-print-directory CI=1 CC=$* BUILD=$(BUILD)/lint/$* all
+	@$(MAKE) --no-print-directory CI=1 CC=$* BUILD=$(BUILD)/lint/$* all tests
 
 lint-cppcheck:
 	@echo "  CPPCHECK"
@@ -152,7 +152,9 @@ $(BUILD)/tests/%: tests/tools/%.c Makefile
 
 -include $(wildcard $(BUILD)/tests/*.d)
 
-.PHONY: check check-unit check-system soak
+.PHONY: tests check check-unit check-system soak
+tests: $(UNIT_TESTS) $(TEST_TOOLS)
+
 check: deps-check
 	@$(MAKE) --no-print-directory CI=1 lint all
 	@$(MAKE) --no-print-directory CI=1 check-unit

@@ -384,8 +384,8 @@ static void test_no_complaints(void **state)
 		/* the same device on other ports */
 		"[device a]\nports=1\nsource=10.0.0.1\n[device b]\nports=2\nsource=10.0.0.1\n",
 		"[device a]\nway=redirect\nlisten=0.0.0.0:5\n[device b]\nway=redirect\nlisten=[::]:5\n",
-		"[device a]\nway=direct\nupstream=x.example:5\nlisten=10.0.0.1:5\n"
-		"[device b]\nway=direct\nupstream=x.example:5\nlisten=10.0.0.2:5\n",
+		("[device a]\nway=direct\nupstream=x.example:5\nlisten=10.0.0.1:5\n"
+		 "[device b]\nway=direct\nupstream=x.example:5\nlisten=10.0.0.2:5\n"),
 	};
 
 	(void)state;
