@@ -613,6 +613,22 @@ def lab_manual():
     assert state() == before
 
 
+def lab_by_hand():
+    """Rules that stay when suntapd is gone let new connections through, and serve it when it is back."""
+    cloud(10000)
+    with open("/run/printed.nft", "w", encoding="utf8") as f:
+        f.write(run(f"{BUILD}/rules_holder --print {config(LOGGER)}"))
+    run("nft -f /run/printed.nft; " + "; ".join(re.findall(r"^#\t(ip .*)$", run("cat /run/printed.nft"), re.M)))
+    straight = connect(CLOUD, 10000)
+    assert exchange(straight, "a") == "cloud a"
+    listener = transparent_listener("127.0.0.1")
+    assert exchange(straight, "b") == "cloud b"
+    client = connect(CLOUD, 10000)
+    flow, _ = listener.accept()
+    echo(flow)
+    assert exchange(client, "c") == "suntap c"
+
+
 def lab_neighbours():
     holder = good(LOGGER)
     assert holder("mac 192.168.50.99") == (-2, "")
