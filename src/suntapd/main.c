@@ -338,7 +338,7 @@ static int run(const char *config_path)
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_DUMPABLE, 0);
-	log_open("suntapd");
+	log_open("suntap");
 	e = store_open();
 	if (e < 0)
 		log_warning("can not use systemd's file descriptor store: %s; a restart will end all flows", strerror(-e));

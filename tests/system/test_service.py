@@ -194,7 +194,7 @@ def test_reload_with_a_bad_configuration(system):
 def test_decoder_killed(system):
     system.run("kill -SEGV $(pgrep -x suntap-decoder)")
     entry = system.until("a new decoder", lambda: system.of_kind("DECODER_RESTARTED"))[-1]
-    assert entry["SUNTAP_RESTARTS"] == "1" and entry["SYSLOG_IDENTIFIER"] == "suntapd"
+    assert entry["SUNTAP_RESTARTS"] == "1" and entry["SYSLOG_IDENTIFIER"] == "suntap"
     system.until("it", lambda: system.run("pgrep -x suntap-decoder", check=False))
     count = len(system.of_kind("READING"))
     system.converse(vector("solarman-v5/4210-data-02b0"))
