@@ -358,6 +358,11 @@ static void take_connection(struct listener *at, int fd, const struct sockaddr *
 			       "it came straight to this port: on the way `redirect` a REDIRECT or DNAT rule must bring it");
 			return;
 		}
+		if (!config_device_takes(&c->devices[at->device], destination.port)) {
+			refuse(l, fd, &peer, &destination, c->devices[at->device].name,
+			       "its destination port is not among the device's ports");
+			return;
+		}
 		if (config_device_admits(&c->devices[at->device], peer_sa, known_mac))
 			d = &c->devices[at->device];
 		break;

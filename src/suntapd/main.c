@@ -157,6 +157,14 @@ static int after_repair(sd_event_source *source, uint64_t usec, void *userdata)
 	return e;
 }
 
+static void tell_remark(const struct daemon *d)
+{
+	const char *remark = rules_remark(d->rules);
+
+	if (remark)
+		log_info("%s", remark);
+}
+
 static int watch_rules(struct daemon *d)
 {
 	int fd = rules_monitor_fd(d->rules), e;
@@ -185,8 +193,8 @@ static int reload(struct daemon *d, struct config *c, char **why)
 	char *undo = NULL;
 	int e;
 
-	if (c->ring_size != d->config->ring_size || c->rules != d->config->rules)
-		log_warning("`ring_size` and `rules` change only with a restart");
+	if (c->ring_size != d->config->ring_size)
+		log_warning("`ring_size` changes only with a stop and a start");
 	e = listeners_update(d->listeners, c, why);
 	if (e < 0)
 		return e;
@@ -197,6 +205,7 @@ static int reload(struct daemon *d, struct config *c, char **why)
 		free(undo);
 		return e;
 	}
+	tell_remark(d);
 	flows_options_of(c, &options);
 	flows_set_options(d->flows, &options);
 	return 0;
@@ -298,6 +307,7 @@ static int start(struct daemon *d, char **why)
 	e = rules_install(&d->rules, d->config, why);
 	if (e < 0)
 		return e;
+	tell_remark(d);
 	restored = flows_restore(d->flows);
 	if (restored)
 		log_info("%u flow%s of the suntapd before go on", restored, restored == 1 ? "" : "s");
