@@ -36,7 +36,7 @@ struct value {
 
 enum time_kind {
 	TIME_NONE,		/* the protocol told no usable time: take the arrival */
-	TIME_UTC,
+	TIME_IN_UTC,		/* (TIME_UTC is taken by <time.h>) */
 	TIME_LOCAL,		/* the device's wall clock, zone unknown */
 };
 

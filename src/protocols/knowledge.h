@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* knowledge.h - the maps, and what is known of a logger across its flows; for protocols only */
+#ifndef SUNTAP_KNOWLEDGE_H
+#define SUNTAP_KNOWLEDGE_H
+
+#include "protocols/map.h"
+#include "protocols/session.h"
+
+enum {
+	DEVICES_MAX = 1024,
+	RECORDS_REMEMBERED = 256,	/* a power of two */
+};
+
+struct device {
+	char logger[READING_ID_MAX];
+	char serial[READING_ID_MAX];	/* of the inverter behind it, as last told */
+	bool has_live;			/* a live record with a good time was seen: */
+	int64_t offset, power_on;	/* its offset; total - uptime: names the power-on it belongs to */
+	bool has_zone;
+	int64_t zone;			/* s to take from the device's wall clock to have UTC, negated */
+	uint32_t sensor_list;		/* of the last record; 0: none */
+	bool has_type;
+	uint32_t type;			/* Deye's register 0 */
+	const struct map *modbus_map;	/* found by evidence once */
+	const struct map *totals_map;
+	uint64_t totals;		/* map_work.totals for that map */
+	struct {
+		bool used;
+		uint32_t number;
+		int64_t power_on;
+	} records[RECORDS_REMEMBERED];
+
+	struct device *newer, *older, *chain;
+};
+
+struct knowledge {
+	struct map **maps;
+	size_t map_count;
+	struct device *newest, *oldest, *table[256];
+	size_t device_count;
+	struct map_work work;
+	struct reading reading;		/* one is made at a time */
+};
+
+/* Made if unknown; NULL without memory. Valid until the next call. */
+struct device *knowledge_device(struct knowledge *k, const char *logger);
+/* Was this record of the same power-on seen before? Remembers it. */
+bool device_record_seen(struct device *d, uint32_t number, int64_t power_on);
+/* The totals that belong to this map (others are forgotten). */
+uint64_t *device_totals(struct device *d, const struct map *m);
+
+const struct map *knowledge_record_map(const struct knowledge *k, const char *protocol, const char *key_name,
+				       uint32_t key, size_t length);
+
+struct modbus_question {
+	uint32_t sensor_list;		/* of the carrier's request, 0: none */
+	int function;
+	struct map_registers registers;
+};
+/* Which map understands these registers; d may be NULL. NULL: none, or not certain which. */
+const struct map *knowledge_modbus_map(const struct knowledge *k, struct device *d,
+				       const struct modbus_question *q);
+
+#endif

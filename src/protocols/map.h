@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * map.h - what a maker's fields mean: a map as loaded, and its use on a record
+ *
+ * A map is a text file (maps/README.md describes it), compiled at load into a flat table. The same
+ * table is used on three sorts of input:
+ *
+ *	bytes		fields stand at an offset of the payload		[at, or register in a block]
+ *	registers	groups of 16-bit words, each with its first number	[register]
+ *	items		values that come with a number of their own		[item]
+ *
+ * In a record that carries copied register blocks the loader turns registers into offsets, so that
+ * one map serves the cloud's record and the Modbus answer.
+ */
+#ifndef SUNTAP_MAP_H
+#define SUNTAP_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocols/reading.h"
+
+enum {
+	MAP_FIELDS_MAX = READING_VALUES_MAX,
+	MAP_NONE_MAX = 4,
+	MAP_TERMS_MAX = 16,
+	MAP_CONDITIONS_MAX = 4,
+	MAP_RANGES_MAX = 16,
+	MAP_KEYS_MAX = 8,
+};
+
+enum field_type {
+	FIELD_U8, FIELD_S8,
+	FIELD_U16, FIELD_S16,
+	FIELD_U32, FIELD_S32,
+	FIELD_U64, FIELD_S64,
+	FIELD_F32,
+	FIELD_TEXT,		/* text(n): n bytes */
+	FIELD_VERSION,		/* 0x4010: V4.0.10 */
+	FIELD_HEX,		/* 0x002a: 002A */
+	FIELD_DATETIME,		/* year - 2000, month, day, hour, minute, second: a byte each */
+	FIELD_DATETIME_WORDS,	/* the same in a word each */
+	FIELD_PRODUCT, FIELD_SUM,	/* computed from other fields */
+};
+
+enum field_role { ROLE_VALUE, ROLE_SERIAL, ROLE_LOGGER, ROLE_MODEL };
+
+enum condition_op { CONDITION_EQ, CONDITION_NE, CONDITION_LT, CONDITION_LE, CONDITION_GT, CONDITION_GE };
+
+struct condition {
+	uint16_t name;		/* index of the value it asks for */
+	enum condition_op op;
+	struct number with;
+};
+
+struct term {
+	uint16_t name;
+	bool minus;
+};
+
+struct value_name {
+	int64_t value;
+	const char *text;
+};
+
+struct field {
+	const char *name;
+	uint16_t name_index;	/* alternatives ([name.x]) share it */
+	enum field_type type;
+	enum field_role role;
+	uint16_t width;		/* bytes of the wire, without `high` */
+	uint8_t words;		/* of 16 bits */
+	bool big, low_first;
+	int32_t at, high_at;	/* offset in the payload, -1: not in the record */
+	int32_t reg, high_reg;	/* register, -1: none */
+	bool narrow;		/* without its high word it is the low word's own signed value */
+	int64_t item;		/* -1: none */
+	uint8_t shift;		/* bits = lo..hi */
+	uint64_t mask;		/* 0: all bits */
+	int64_t mul, div, add;	/* mantissa = raw * mul / div + add */
+	uint8_t decimals;
+	int64_t low, high;	/* limits of the mantissa; low > high: none */
+	uint8_t none_count;
+	int64_t none[MAP_NONE_MAX];
+	bool hidden;		/* for conditions and sums only */
+	bool info;		/* identification or setting: no measurement */
+	bool sized;		/* the map states the type (counts for items, which bring their own) */
+	int8_t total;		/* bit for "was above 0", -1: not such a counter */
+	uint8_t condition_count, term_count;
+	uint16_t zero_first, zero_count;	/* unless_zero: in map->terms */
+	struct condition conditions[MAP_CONDITIONS_MAX];
+	struct term terms[MAP_TERMS_MAX];
+	struct value_name *names;
+	size_t name_count;
+};
+
+struct map_range {
+	uint32_t first, last;
+	int32_t at;		/* where the block stands in the record, -1: Modbus only */
+};
+
+struct map_key {
+	uint32_t value, mask;
+};
+
+struct map_require {		/* a register's value must be within */
+	uint32_t reg, low, high;
+};
+
+struct map {
+	const char *file;	/* "tsun-gen3plus.ini" */
+	const char *protocol;	/* whose records; "" where only Modbus answers */
+	const char *model;
+	const char *family;	/* maps of one family are alternatives for the same device */
+	bool part;		/* only there to be included */
+	const char *key_name;	/* "sensor_list", "data_id"; NULL: none */
+	struct map_key keys[MAP_KEYS_MAX];
+	size_t key_count;
+	size_t length_min, length_max;
+	struct map_range ranges[MAP_RANGES_MAX];
+	size_t range_count;
+	bool modbus, modbus_claim;
+	uint32_t modbus_lists[MAP_KEYS_MAX];
+	size_t modbus_list_count;
+	uint32_t modbus_types[16];
+	size_t modbus_type_count;
+	struct map_require requires[MAP_KEYS_MAX];
+	size_t require_count;
+	int modbus_function;	/* 0: 3 and 4 */
+	bool info;
+	struct field *fields;
+	size_t field_count;
+	const char **names;	/* by name_index */
+	size_t name_count;
+	uint16_t *items;	/* fields with an item number, in its order */
+	size_t item_count;
+	void **memory;		/* all strings and tables, for map_free() */
+	size_t memory_count;
+};
+
+struct map *map_free(struct map *m);	/* returns NULL; takes NULL */
+
+/* ------------------------------------------------ loading (map_load.c) */
+struct map_files {		/* name of each file and where it is; sorted by name */
+	char (*names)[64];
+	char (*paths)[4096];
+	size_t count;
+};
+
+/*
+ * Loads files->…[index]. Complaints go to complain(), each with file and line. NULL if there was any.
+ */
+struct map *map_load(const struct map_files *files, size_t index,
+		     void (*complain)(void *ctx, const char *text), void *ctx);
+/* The same from memory, for tests and the fuzzer; an include finds nothing. */
+struct map *map_load_text(const char *file, const char *text, size_t length,
+			  void (*complain)(void *ctx, const char *text), void *ctx);
+
+/* ------------------------------------------------ use (map.c) */
+struct map_registers {
+	uint32_t first, count;
+	const uint8_t *bytes;
+};
+
+struct map_item {		/* the value of an item as the wire had it */
+	enum { ITEM_ABSENT, ITEM_INTEGER, ITEM_REAL, ITEM_TEXT } kind;
+	uint8_t width;		/* bytes of an integer */
+	int64_t integer;
+	double real;
+	const uint8_t *text;
+	size_t length;
+};
+
+/* Working memory of one decoding at a time: one for a process. */
+struct map_work {
+	bool have[MAP_FIELDS_MAX];		/* by name_index */
+	struct number number[MAP_FIELDS_MAX];
+	struct map_item items[MAP_FIELDS_MAX];	/* by field */
+	size_t measurements;			/* out: values that are no identification */
+	bool has_device_time;
+	int64_t device_time;			/* out: the field device_time, seconds of its wall clock */
+	uint64_t *totals;			/* in and out, may be NULL: bits of counters that were above 0 */
+};
+
+/* Adds what the map finds to r. */
+void map_decode_bytes(const struct map *m, struct map_work *w, const uint8_t *payload, size_t length,
+		      struct reading *r);
+void map_decode_registers(const struct map *m, struct map_work *w, const struct map_registers *groups,
+			  size_t count, struct reading *r);
+/* Items: map_items_start(), map_item() for each item (false: not in the map), map_decode_items(). */
+void map_items_start(const struct map *m, struct map_work *w);
+bool map_item(const struct map *m, struct map_work *w, int64_t item, const struct map_item *value);
+void map_decode_items(const struct map *m, struct map_work *w, struct reading *r);
+
+bool map_fits_record(const struct map *m, const char *protocol, const char *key_name, uint32_t key,
+		     size_t length);
+bool map_has_registers(const struct map *m, uint32_t first, uint32_t count);	/* any of them */
+
+#endif
