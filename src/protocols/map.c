@@ -149,7 +149,10 @@ static int compare(struct number a, struct number b)
 	return (x > y) - (x < y);
 }
 
-/* What is asked for and was not decoded does not forbid: a short record keeps its fields. */
+/*
+ * `if`: what is asked for and was not decoded does not forbid, so that a short record keeps its
+ * fields. `only_if`: it does, for fields that would otherwise be given beside their alternative.
+ */
 static bool conditions_met(const struct map_work *w, const struct field *f)
 {
 	for (size_t i = 0; i < f->condition_count; i++) {
@@ -157,8 +160,11 @@ static bool conditions_met(const struct map_work *w, const struct field *f)
 		bool met = true;
 		int r;
 
-		if (!w->have[c->name])
+		if (!w->have[c->name]) {
+			if (c->must)
+				return false;
 			continue;
+		}
 		r = compare(w->number[c->name], c->with);
 		switch (c->op) {
 		case CONDITION_EQ: met = r == 0; break;
@@ -295,7 +301,7 @@ static bool wall_seconds(const unsigned int t[6], int64_t *ret)
 
 	if (y < 2000 || y > 2099 || t[1] < 1 || t[1] > 12 || t[2] < 1 || t[3] > 23 || t[4] > 59 || t[5] > 59)
 		return false;
-	if (t[2] > days[t[1] - 1] + (t[1] == 2 && leap(y)))
+	if (t[2] > days[t[1] - 1] + (unsigned int)(t[1] == 2 && leap(y)))
 		return false;
 	day = (y - 1970) * 365 + (y - 1969) / 4 - (y - 1901) / 100 + (y - 1601) / 400 + before[t[1] - 1] +
 	      (t[1] > 2 && leap(y)) + t[2] - 1;

@@ -51,6 +51,7 @@ enum condition_op { CONDITION_EQ, CONDITION_NE, CONDITION_LT, CONDITION_LE, COND
 struct condition {
 	uint16_t name;		/* index of the value it asks for */
 	enum condition_op op;
+	bool must;		/* what was not decoded forbids */
 	struct number with;
 };
 

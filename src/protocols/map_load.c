@@ -9,6 +9,7 @@
  * bytes and does not tell line numbers or empty sections: our reader function sees each line first
  * and keeps book. An indented line continues the value above it.
  */
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
@@ -26,12 +27,13 @@ enum {
 	VALUE_MAX = 4096,
 	INCLUDE_DEPTH_MAX = 4,
 	LINES_MAX = 20000,
+	KEYS_MAX = 32,
 };
 
 enum field_key {
 	KEY_AT, KEY_REGISTER, KEY_ITEM, KEY_PRODUCT, KEY_SUM,
 	KEY_STEP, KEY_HIGH, KEY_HIGH_AT, KEY_NARROW, KEY_TYPE, KEY_ORDER, KEY_WORDS, KEY_BITS,
-	KEY_SCALE, KEY_ADD, KEY_DIGITS, KEY_NONE, KEY_MIN, KEY_MAX, KEY_NAMES, KEY_IF, KEY_UNLESS_ZERO,
+	KEY_SCALE, KEY_ADD, KEY_DIGITS, KEY_NONE, KEY_MIN, KEY_MAX, KEY_NAMES, KEY_IF, KEY_ONLY_IF, KEY_UNLESS_ZERO,
 	KEY_PUBLISH, KEY_INFO, KEY_REPLACE, FIELD_KEY_COUNT,
 };
 
@@ -40,11 +42,11 @@ static const char *const field_keys[] = {
 	[KEY_SUM] = "sum", [KEY_STEP] = "step", [KEY_HIGH] = "high", [KEY_HIGH_AT] = "high_at",
 	[KEY_NARROW] = "narrow", [KEY_TYPE] = "type", [KEY_ORDER] = "order", [KEY_WORDS] = "words",
 	[KEY_BITS] = "bits", [KEY_SCALE] = "scale", [KEY_ADD] = "add", [KEY_DIGITS] = "digits",
-	[KEY_NONE] = "none", [KEY_MIN] = "min", [KEY_MAX] = "max", [KEY_NAMES] = "names", [KEY_IF] = "if",
+	[KEY_NONE] = "none", [KEY_MIN] = "min", [KEY_MAX] = "max", [KEY_NAMES] = "names", [KEY_IF] = "if", [KEY_ONLY_IF] = "only_if",
 	[KEY_UNLESS_ZERO] = "unless_zero", [KEY_PUBLISH] = "publish", [KEY_INFO] = "info",
 	[KEY_REPLACE] = "replace",
 };
-static_assert(ARRAY_SIZE(field_keys) == FIELD_KEY_COUNT, "a key without a name");
+static_assert(ARRAY_SIZE(field_keys) == FIELD_KEY_COUNT && FIELD_KEY_COUNT <= (int)KEYS_MAX, "a key without a name");
 
 enum map_key_name {
 	MAP_PROTOCOL, MAP_SOURCE, MAP_MODEL, MAP_FAMILY, MAP_PART, MAP_INCLUDE, MAP_LENGTH, MAP_ORDER,
@@ -61,7 +63,7 @@ static const char *const map_keys[] = {
 	[MAP_MODBUS_TYPE] = "modbus_type", [MAP_MODBUS_REQUIRE] = "modbus_require",
 	[MAP_MODBUS_FUNCTION] = "modbus_function",
 };
-static_assert(ARRAY_SIZE(map_keys) == MAP_KEY_COUNT, "a key without a name");
+static_assert(ARRAY_SIZE(map_keys) == MAP_KEY_COUNT && MAP_KEY_COUNT <= (int)KEYS_MAX, "a key without a name");
 
 static const struct {
 	const char *name;
@@ -92,8 +94,8 @@ struct section {
 	char *name;
 	int line;
 	unsigned int file;		/* index into load->files */
-	char *values[FIELD_KEY_COUNT > MAP_KEY_COUNT ? FIELD_KEY_COUNT : MAP_KEY_COUNT];
-	int lines[FIELD_KEY_COUNT > MAP_KEY_COUNT ? FIELD_KEY_COUNT : MAP_KEY_COUNT];
+	char *values[KEYS_MAX];		/* by enum map_key_name in [map], else by enum field_key */
+	int lines[KEYS_MAX];
 };
 
 struct load {
@@ -917,12 +919,13 @@ static void field_place(struct instance *in, struct field *f)
 	}
 	if (field_number(in, KEY_REGISTER, 65535, &v)) {
 		f->reg = (int32_t)v;
-		if (!register_offset(m, (uint32_t)v, words, &f->at))
+		/* A part's registers are checked where it is included. */
+		if (!register_offset(m, (uint32_t)v, words, &f->at) && !m->part)
 			WRONG(in, KEY_REGISTER, "register %u%s: not (wholly) inside a block of [map] registers",
 			      (unsigned int)v, words > 1 ? " and those it goes on to" : "");
 		else if (f->at >= 0 && !f->words && f->type != FIELD_TEXT && f->big)
 			f->at++;		/* the low byte */
-		if (f->high_reg >= 0 && !register_offset(m, (uint32_t)f->high_reg, 1, &f->high_at))
+		if (f->high_reg >= 0 && !register_offset(m, (uint32_t)f->high_reg, 1, &f->high_at) && !m->part)
 			WRONG(in, KEY_HIGH, "high: register %d is in no block of [map] registers", f->high_reg);
 	}
 	if (f->at >= 0 && m->length_max != SIZE_MAX && (size_t)f->at + f->width > m->length_max)
@@ -1088,13 +1091,13 @@ static void field_names(struct instance *in, struct field *f)
 	}
 }
 
-static void field_conditions(struct instance *in, struct field *f)
+static void field_conditions(struct instance *in, struct field *f, enum field_key key)
 {
 	static const struct { const char *text; enum condition_op op; } ops[] = {
 		{ "==", CONDITION_EQ }, { "!=", CONDITION_NE }, { "<=", CONDITION_LE }, { ">=", CONDITION_GE },
 		{ "<", CONDITION_LT }, { ">", CONDITION_GT },
 	};
-	const char *list = value(in, KEY_IF);
+	const char *list = value(in, key);
 	char part[128];
 
 	while (list && next_part(&list, part, sizeof(part))) {
@@ -1110,15 +1113,16 @@ static void field_conditions(struct instance *in, struct field *f)
 		index = find_name(in->l, name);
 		if (f->condition_count == MAP_CONDITIONS_MAX || o == ARRAY_SIZE(ops) ||
 		    !parse_decimal(rest + strlen(ops[o].text), &c->with)) {
-			WRONG(in, KEY_IF, "if: \"%s\": write NAME OP NUMBER, OP one of == != < <= > >=; up to %d", part,
-			      MAP_CONDITIONS_MAX);
+			WRONG(in, key, "%s: \"%s\": write NAME OP NUMBER, OP one of == != < <= > >=; up to %d",
+			      field_keys[key], part, MAP_CONDITIONS_MAX);
 			return;
 		}
 		if (index < 0) {
-			WRONG(in, KEY_IF, "if: no \"%s\" stands before this section", name);
+			WRONG(in, key, "%s: no \"%s\" stands before this section", field_keys[key], name);
 			return;
 		}
 		c->op = ops[o].op;
+		c->must = key == KEY_ONLY_IF;
 		c->name = (uint16_t)index;
 		f->condition_count++;
 	}
@@ -1204,7 +1208,8 @@ static bool add_field(struct load *l, const struct section *s, const char *id, s
 	field_none(in, f);
 	field_bits(in, f);
 	field_names(in, f);
-	field_conditions(in, f);
+	field_conditions(in, f, KEY_IF);
+	field_conditions(in, f, KEY_ONLY_IF);
 	if (s->values[KEY_PRODUCT])
 		field_terms(in, f, KEY_PRODUCT);
 	else if (s->values[KEY_SUM])
