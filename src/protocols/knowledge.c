@@ -267,10 +267,17 @@ static bool requirements_met(const struct map *m, const struct map_registers *g)
 /* All of what was read lies in the map's blocks: only then it may be claimed by the range alone. */
 static bool covers(const struct map *m, const struct map_registers *g)
 {
-	for (size_t i = 0; i < m->range_count; i++)
-		if (g->first >= m->ranges[i].first && g->first + (g->count ? g->count - 1 : 0) <= m->ranges[i].last)
-			return true;
-	return false;
+	uint32_t next = g->first, end = g->first + g->count;
+
+	for (bool found = true; found && next < end;) {
+		found = false;
+		for (size_t i = 0; i < m->range_count; i++)
+			if (next >= m->ranges[i].first && next <= m->ranges[i].last) {
+				next = m->ranges[i].last + 1;
+				found = true;
+			}
+	}
+	return next >= end;
 }
 
 const struct map *knowledge_modbus_map(const struct knowledge *k, struct device *d,

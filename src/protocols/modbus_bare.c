@@ -227,7 +227,7 @@ static void at_answer(struct decoder *d, struct bare *b, const uint8_t *p, size_
 {
 	const struct modbus_source source = { .logger = b->logger, .dumps = true };
 	struct frame_info info;
-	uint8_t plain[2048], rtu[600];
+	uint8_t plain[2048] = { 0 }, rtu[600];
 	size_t n = 0, size;
 	char text[200];
 

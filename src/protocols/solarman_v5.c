@@ -175,7 +175,7 @@ static bool plausible(int64_t seconds, int64_t arrival_ns)
 
 static void set_time(struct reading *r, int64_t seconds)
 {
-	r->time_kind = TIME_UTC;
+	r->time_kind = TIME_IN_UTC;
 	r->time_ms = seconds * 1000;
 }
 

@@ -13,6 +13,7 @@
  * All times are the device's wall clock.
  */
 #include <string.h>
+#include <time.h>
 
 #include "protocols/modbus.h"
 #include "protocols/protocol.h"
