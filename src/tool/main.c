@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* main.c - suntap, the owner's tool: one subcommand, one file */
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/util.h"
+#include "tool/decode.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char *argv[]);
+	const char *what;
+} commands[] = {
+	{ "decode", decode_main, "what captured conversations say (pcap, pcapng, transcripts)" },
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: suntap COMMAND [OPTION...]\n\n", to);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
+	fputs("\n\"suntap COMMAND --help\" says more; suntap(1) is the manual.\n", to);
+}
+
+int main(int argc, char *argv[])
+{
+	if (argc < 2) {
+		usage(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		puts("suntap " SUNTAP_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "suntap: unknown command \"%s\". Try \"suntap --help\".\n", argv[1]);
+	return 2;
+}
