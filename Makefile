@@ -41,7 +41,7 @@ PROGRAMS := suntapd suntap-decoder suntap
 folder_objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wildcard src/$(1)/*.c)))
 
 LIBS_shared    := -linih -lsystemd
-LIBS_suntapd   := -lnftnl -lmnl -lsystemd -lresolv
+LIBS_suntapd   := -lnftnl -lmnl -lseccomp -lsystemd -lresolv
 LIBS_decoder   := -lseccomp -lcap-ng -lsystemd
 LIBS_tool      := -lpcap
 

@@ -32,6 +32,7 @@
 #include "shared/log.h"
 #include "shared/message_ids.h"
 #include "shared/ring.h"
+#include "suntapd/confine.h"
 #include "suntapd/decoder_process.h"
 #include "suntapd/flow.h"
 #include "suntapd/listener.h"
@@ -312,7 +313,8 @@ static int start(struct daemon *d, char **why)
 	if (restored)
 		log_info("%u flow%s of the suntapd before go on", restored, restored == 1 ? "" : "s");
 	store_drop_untaken();
-	return watch_rules(d);
+	e = watch_rules(d);
+	return e < 0 ? e : confine();
 }
 
 static void stop(struct daemon *d)
