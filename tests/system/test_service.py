@@ -32,8 +32,9 @@ if "asan" in os.path.basename(BUILD):
 
 
 def make(*arguments):
-    subprocess.run(["make", "-C", TOP, "--no-print-directory", f"BUILD={BUILD}", *arguments], check=True,
-                   stdout=subprocess.PIPE)
+    """install and uninstall what is built, as it is (-o: not made anew, with other settings)."""
+    subprocess.run(["make", "-C", TOP, "--no-print-directory", "-o", "all", "-o", f"{BUILD}/settings", f"BUILD={BUILD}",
+                    *arguments], check=True, stdout=subprocess.PIPE)
 
 
 def files_below(folder):
