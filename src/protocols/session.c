@@ -353,7 +353,7 @@ static const struct protocol *probe(struct session *s, enum dir dir)
 {
 	struct held *h = &s->held[dir];
 
-	for (size_t i = 0; protocols[i] && i < PROTOCOLS_MAX; i++) {
+	for (size_t i = 0; i < PROTOCOLS_MAX && protocols[i]; i++) {
 		if (!protocols[i]->probe)
 			continue;
 		while (h->position[i] < h->length) {
@@ -439,7 +439,7 @@ static void decide_at_end(struct session *s)
 			return;
 		}
 	}
-	for (size_t i = 0; protocols[i] && i < PROTOCOLS_MAX; i++)
+	for (size_t i = 0; i < PROTOCOLS_MAX && protocols[i]; i++)
 		for (int d = 0; d < DIR_COUNT; d++)
 			if (protocols[i]->probe && s->held[d].length > s->held[d].position[i] &&
 			    s->held[d].length - s->held[d].position[i] >= protocols[i]->likely) {
