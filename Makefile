@@ -15,7 +15,7 @@ DATA      = $(PREFIX)/share/suntap
 
 # What `make deps` sees to, on Debian 12.
 PACKAGES := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libseccomp-dev \
-	libinih-dev libpcap-dev libcap-ng-dev
+	libinih-dev libpcap-dev libcap-ng-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev
 PACKAGES_DEMO := $(PACKAGES) nftables iproute2 procps util-linux systemd python3
 PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest conntrack dbus \
 	libnss-systemd
@@ -37,17 +37,19 @@ Q := $(if $(V),,@)
 
 # ---------------------------------------------------------------- objects
 # One folder of src/ is one archive; a program is its folder's main.c and the archives it may use.
-PROGRAMS := suntapd suntap-decoder suntap
+PROGRAMS := suntapd suntap-decoder suntap suntap-export
 folder_objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wildcard src/$(1)/*.c)))
 
 LIBS_shared    := -linih -lsystemd
 LIBS_suntapd   := -lnftnl -lmnl -lseccomp -lsystemd -lresolv
 LIBS_decoder   := -lseccomp -lcap-ng -lsystemd
 LIBS_tool      := -lpcap
+LIBS_export    := -lcurl -lz -ljansson -lsystemd
 
 USES_suntapd        := suntapd shared
 USES_suntap-decoder := decoder protocols shared
 USES_suntap         := tool protocols shared
+USES_suntap-export  := export protocols shared
 
 .PHONY: all
 all: $(PROGRAMS:%=$(BUILD)/%)
@@ -56,7 +58,7 @@ define folder_rules
 $(BUILD)/$(1).a: $(call folder_objects,$(1))
 	$$(Q)mkdir -p $$(@D) && rm -f $$@ && $(AR) rcs $$@ $$^
 endef
-$(foreach f,suntapd decoder tool protocols shared,$(eval $(call folder_rules,$(f))))
+$(foreach f,suntapd decoder tool protocols export shared,$(eval $(call folder_rules,$(f))))
 
 define program_rules
 $(BUILD)/$(1): $(BUILD)/obj/$(firstword $(USES_$(1)))/main.o $(patsubst %,$(BUILD)/%.a,$(USES_$(1)))
