@@ -259,9 +259,12 @@ $(BUILD)/bench/load: tests/bench/load.c
 $(BUILD)/bench/drain: tests/bench/drain.c $(BUILD)/shared.a
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^
 
+$(BUILD)/bench/decode: tests/bench/decode.c $(BUILD)/protocols.a $(BUILD)/shared.a
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS_shared)
+
 # Beside HAProxy and plain forwarding, in namespaces of its own; nothing else should run on the machine.
 .PHONY: bench
-bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain
+bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain $(BUILD)/bench/decode
 	tests/lab/net-lab $(PYTHON) tests/bench/bench.py
 
 # ---------------------------------------------------------------- help
