@@ -18,21 +18,28 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sock_diag.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 /* A fair share of one turn: other flows wait meanwhile (about half a millisecond of copying). */
 enum { BUDGET = 2 * 1024 * 1024 };
 
-/* What the socket's send buffer still takes, so that a scarce pipe comes back empty. At least 1. */
+/*
+ * What `to` surely takes, so that a scarce pipe comes back empty. 0: nothing now; asking has made the kernel promise an
+ * EPOLLOUT. Half of the buffer's room, because each segment needs some for itself.
+ */
 static size_t sink_room(int to)
 {
+	struct pollfd p = { .fd = to, .events = POLLOUT };
 	uint32_t info[SK_MEMINFO_VARS] = { 0 };
 	socklen_t size = sizeof(info);
 
+	if (poll(&p, 1, 0) == 0)
+		return 0;
 	if (getsockopt(to, SOL_SOCKET, SO_MEMINFO, info, &size) < 0 ||
-	    info[SK_MEMINFO_SNDBUF] <= info[SK_MEMINFO_WMEM_QUEUED])
+	    info[SK_MEMINFO_SNDBUF] <= info[SK_MEMINFO_WMEM_QUEUED] + 1)
 		return 1;
-	return info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED];
+	return (info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED]) / 2;
 }
 
 /* Why a socket failed after its FIN: lost, else reset (which is EPIPE there). */
@@ -144,6 +151,11 @@ enum relay_stop relay_pump(struct relay_dir *d, struct pipes *pipes, struct tap 
 		if (pipes_scarce(pipes)) {
 			size_t room = sink_room(d->to);
 
+			if (room == 0) {
+				give_back(d, pipes);
+				d->writable = false;
+				return RELAY_WANT_OUT;
+			}
 			if (room < limit)
 				limit = room;
 		}
