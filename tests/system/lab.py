@@ -10,7 +10,7 @@ A socket belongs to the host on which it was made, so one Python process can be 
 """
 import contextlib
 import ctypes
-import errno
+import fcntl
 import json
 import os
 import re
@@ -112,28 +112,72 @@ class Peer:
         return got
 
 
+class Manager:
+    """What systemd is to a service: hears its notifications, and may keep its descriptors for the next start."""
+
+    def __init__(self, path):
+        self.path, self.told, self.kept, self.keep = path, [], {}, False
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
+
+    def listen(self):
+        while True:
+            text, fds, _, _ = socket.recv_fds(self.socket, 8192, 16)
+            fields = dict(line.split("=", 1) for line in text.decode().splitlines() if "=" in line)
+            name = fields.get("FDNAME")
+            if fields.get("FDSTOREREMOVE") and name in self.kept:
+                os.close(self.kept.pop(name))
+            elif fields.get("FDSTORE") and self.keep and name not in self.kept:
+                self.kept[name] = fds.pop(0)
+            elif not fields.get("FDSTORE") and not fields.get("FDSTOREREMOVE"):
+                self.told.append(fields)
+            for fd in fds:
+                os.close(fd)
+
+    def hand_over(self):
+        """For the child: what is kept, as descriptors from 3 on, in some order; and what says so."""
+        names = sorted(self.kept, key=lambda name: hash(name))
+        high = [fcntl.fcntl(self.kept[name], fcntl.F_DUPFD, 500) for name in names]
+
+        def arrange():
+            for i, fd in enumerate(high):
+                os.dup2(fd, 3 + i)
+                os.close(fd)
+
+        return arrange, {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names)} if names else {}, high
+
+
 class Daemon:
     """suntapd, ready. What it says and tells systemd is kept."""
 
-    def __init__(self, lab, text, *, ready=True, prefix=(), env=None, path=None, words=None):
+    def __init__(self, lab, text, *, ready=True, prefix=(), env=None, words=None, keep=False, after=None):
+        """keep: its descriptors, as systemd would; after: the one whose descriptors this one gets."""
         self.lab = lab
-        self.config = path or f"/run/suntap-{len(lab.daemons)}.ini"
+        self.config = after.config if after else f"/run/suntap-{len(lab.daemons)}.ini"
         if text is not None:
             self.write(text)
-        self.notify_path = f"/run/notify-{len(lab.daemons)}"
-        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self.notify.bind(self.notify_path)
+        self.manager = after.manager if after else Manager(f"/run/notify-{len(lab.daemons)}")
+        self.manager.keep = keep
+        self.before = len(self.manager.told)
         self.log_path = f"/run/suntapd-{len(lab.daemons)}.log"
-        self.told = []
+        arrange, store, high = self.manager.hand_over() if after else (None, {}, [])
+        words = [*prefix, f"{BUILD}/suntapd", *(words or ["--config", self.config])]
+        if store:
+            words = ["sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', *words]
         with open(self.log_path, "w") as log:
-            self.process = subprocess.Popen([*prefix, f"{BUILD}/suntapd", *(words or ["--config", self.config])],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env={**os.environ, "NOTIFY_SOCKET": self.notify_path, **(env or {})})
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=arrange,
+                                            close_fds=not store,
+                                            env={**os.environ, "NOTIFY_SOCKET": self.manager.path, **store, **(env or {})})
+        for fd in high:
+            os.close(fd)
         self.pid = self.process.pid
         lab.daemons.append(self)
         if ready:
-            until(lambda: self.said_to_systemd("READY=1") or self.process.poll() is not None, 15, "READY=1")
+            until(lambda: self.told("READY") or self.process.poll() is not None, 15, "READY=1")
             assert self.process.poll() is None, self.log()
+            self.at_rest = self.sockets()
 
     def write(self, text):
         with open(self.config, "w") as f:
@@ -142,22 +186,19 @@ class Daemon:
     def log(self):
         return open(self.log_path).read()
 
-    def notifications(self):
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self.told.append(self.notify.recv(4096).decode())
-        return self.told
-
-    def said_to_systemd(self, text):
-        return any(text in m.split("\n") for m in self.notifications())
+    def told(self, key):
+        """Values of what it told systemd, in order."""
+        return [m[key] for m in list(self.manager.told)[self.before:] if key in m]
 
     def status(self):
-        lines = [line for m in self.notifications() for line in m.split("\n") if line.startswith("STATUS=")]
-        return lines[-1][7:] if lines else ""
+        return (self.told("STATUS") or [""])[-1]
+
+    def sockets(self):
+        return sum(1 for fd in self.files() if fd.startswith("socket:"))
 
     def flows(self):
-        """How many it has, by its open sockets (which is exact at any moment, unlike its status line)."""
-        return sum(1 for fd in self.files() if fd.startswith("socket:"))
+        """Its sockets beyond those it had at rest: exact at any moment, unlike its status line."""
+        return (self.sockets() - self.at_rest + 1) // 2
 
     def files(self):
         found = []
@@ -189,9 +230,9 @@ class Daemon:
         return until(lambda: self.decoder() not in (0, old) and self.decoder(), seconds, "another decoder")
 
     def reload(self):
-        before = len(self.notifications())
+        before = len(self.told("READY"))
         self.process.send_signal(signal.SIGHUP)
-        until(lambda: any("READY=1" in m for m in self.notifications()[before:]), 10, "READY=1 after SIGHUP")
+        until(lambda: len(self.told("READY")) > before, 10, "READY=1 after SIGHUP")
 
     def kill(self):
         self.process.kill()
@@ -464,4 +505,3 @@ class Thread(threading.Thread):
 
 
 __all__ = [name for name in dir() if not name.startswith("_")]
-assert errno
