@@ -41,6 +41,8 @@ static void on_socket(struct flows *t, const struct epoll_event *e)
 		return;		/* closed earlier in this batch */
 	if (e->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		f->dir[side].readable = true;
+	if (e->events & EPOLLPRI)
+		f->dir[side].urgent = true;
 	if (e->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		f->dir[dir_other(side)].writable = true;
 	if (t->entries[slot].state == FLOW_CONNECTING && side == DIR_DEVICE && (e->events & EPOLLERR) && flow_device_gave_up(f)) {

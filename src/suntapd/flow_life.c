@@ -42,7 +42,7 @@ int flow_watch(struct flows *t, uint32_t slot, enum dir side)
 {
 	uint64_t id = t->entries[slot].id;
 	struct epoll_event e = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 		.data.u64 = (id & ~(uint64_t)UINT32_MAX) | (uint64_t)slot << 1 | side,
 	};
 
@@ -163,6 +163,14 @@ static enum flow_end end_of_side(enum dir side, int e)
 	return lost ? FLOW_END_CLOUD_LOST : FLOW_END_CLOUD_RESET;
 }
 
+/* A reset after a FIN is how it ended; of several failures the first one knows the cause. */
+static void set_failed(struct flow *f, enum dir side, int error)
+{
+	if (f->end == FLOW_END_DEVICE_CLOSED || f->end == FLOW_END_CLOUD_CLOSED)
+		f->end_known = false;
+	flow_set_end(f, end_of_side(side, error), error);
+}
+
 static void service_open(struct flows *t, uint32_t slot)
 {
 	struct flow *f = &t->slots[slot];
@@ -190,8 +198,7 @@ static void service_open(struct flows *t, uint32_t slot)
 				flow_set_end(f, d == DIR_DEVICE ? FLOW_END_DEVICE_CLOSED : FLOW_END_CLOUD_CLOSED, 0);
 				break;
 			case RELAY_FROM_FAILED:
-				f->end_known = false;	/* a reset after a FIN is how it ended */
-				flow_set_end(f, end_of_side(d, error), error);
+				set_failed(f, d, error);
 				begin_reset(t, slot, d);
 				return;
 			case RELAY_TO_FAILED:
@@ -201,8 +208,7 @@ static void service_open(struct flows *t, uint32_t slot)
 				 * a FIN.
 				 */
 				f->dir[d].done = true;
-				f->end_known = false;
-				flow_set_end(f, end_of_side(dir_other(d), error), error);
+				set_failed(f, dir_other(d), error);
 				if (back->done) {
 					begin_reset(t, slot, dir_other(d));
 					return;

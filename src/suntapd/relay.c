@@ -19,7 +19,9 @@
 #include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* A fair share of one turn: other flows wait meanwhile (about half a millisecond of copying). */
 enum { BUDGET = 2 * 1024 * 1024 };
@@ -113,6 +115,33 @@ enum relay_stop relay_flush(struct relay_dir *d, struct pipes *pipes, struct flo
 	return RELAY_DONE;
 }
 
+/*
+ * splice() does not pass urgent data (tcp_read_sock() stops there, for ever, and says EAGAIN or even end of file). An
+ * ordinary read does; the byte goes on as an ordinary one, in its place, which is what RFC 6093 asks for.
+ */
+static bool pass_urgent(struct relay_dir *d)
+{
+	int at_mark = 0;
+	char byte;
+
+	if (ioctl(d->from, SIOCATMARK, &at_mark) < 0 || !at_mark || recv(d->from, &byte, 1, MSG_DONTWAIT) != 1)
+		return false;
+	d->urgent = false;
+	return write(d->pipe->write, &byte, 1) == 1;	/* the pipe is empty */
+}
+
+/* from → pipe, once. > 0: bytes, 0: end of file, or -errno. */
+static ssize_t take(struct relay_dir *d, size_t limit)
+{
+	ssize_t n = splice(d->from, NULL, d->pipe->write, NULL, limit, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	if (n < 0)
+		n = -errno;
+	if ((n == 0 || (n == -EAGAIN && d->urgent)) && pass_urgent(d))
+		n = 1;
+	return n;
+}
+
 enum relay_stop relay_pump(struct relay_dir *d, struct pipes *pipes, struct tap *tap, struct flow_entry *entry,
 			   enum dir dir, int *ret_error)
 {
@@ -152,27 +181,25 @@ enum relay_stop relay_pump(struct relay_dir *d, struct pipes *pipes, struct tap 
 			size_t room = sink_room(d->to);
 
 			if (room == 0) {
-				give_back(d, pipes);
+				relay_drop(d, pipes, entry, dir);
 				d->writable = false;
 				return RELAY_WANT_OUT;
 			}
 			if (room < limit)
 				limit = room;
 		}
-		n = splice(d->from, NULL, d->pipe->write, NULL, limit, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		n = take(d, limit);
 		if (n <= 0) {
-			int e = n < 0 ? errno : 0;
-
 			relay_drop(d, pipes, entry, dir);
 			if (n == 0 && d->from_failed) {
 				*ret_error = ECONNRESET;
 				return RELAY_FROM_FAILED;
 			} else if (n == 0) {
 				d->eof = true;
-			} else if (e == EAGAIN) {
+			} else if (n == -EAGAIN) {
 				d->readable = false;
-			} else if (e != EINTR) {
-				*ret_error = e;
+			} else if (n != -EINTR) {
+				*ret_error = (int)-n;
 				return RELAY_FROM_FAILED;
 			}
 			continue;

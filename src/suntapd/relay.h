@@ -20,6 +20,7 @@ struct relay_dir {
 	struct pipe *pipe;	/* borrowed while pending > 0, else NULL */
 	uint32_t pending;	/* bytes in the pipe */
 	bool readable, writable;	/* no EAGAIN since the last edge of `from`, of `to` */
+	bool urgent;		/* `from` has told of urgent data: splice() stops before it */
 	bool eof;		/* `from` has sent FIN */
 	bool from_failed;	/* `from` was found reset otherwise than by reading: what looks like its FIN is that reset */
 	bool done;		/* … and it was passed on; or nothing is to be moved any more */

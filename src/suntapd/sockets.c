@@ -18,6 +18,7 @@ static void set_int(int fd, int level, int option, int value)
 void socket_tune(int fd, const struct socket_patience *patience)
 {
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)patience->keepalive);
 	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(patience->keepalive / 4 ? patience->keepalive / 4 : 1));

@@ -11,7 +11,7 @@ struct socket_patience {
 	unsigned keepalive, user_timeout;	/* s; see suntap.ini(5) */
 };
 
-/* NODELAY, keepalive, user timeout. */
+/* NODELAY, keepalive, user timeout, urgent data in its place. */
 void socket_tune(int fd, const struct socket_patience *patience);
 
 /*
