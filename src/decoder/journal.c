@@ -101,15 +101,19 @@ static void value_field(struct entry *e, const struct value *v)
 	e->fields[e->count++] = (struct iovec){ e->store + start, e->used - start };
 }
 
-static void hex_field(struct entry *e, const char *name, const uint8_t *bytes, size_t length)
+/* Bytes as hex; those from hidden_at on are shown as dashes. */
+static void hex_field(struct entry *e, const char *name, const uint8_t *bytes, size_t length, size_t hidden_at,
+		      size_t hidden_size)
 {
 	static const char digits[] = "0123456789abcdef";
 	char hex[2 * HEX_MOST + 1];
 	size_t shown = length < HEX_MOST ? length : HEX_MOST;
 
 	for (size_t i = 0; i < shown; i++) {
-		hex[2 * i] = digits[bytes[i] >> 4];
-		hex[2 * i + 1] = digits[bytes[i] & 15];
+		bool hidden = i >= hidden_at && i - hidden_at < hidden_size;
+
+		hex[2 * i] = hidden ? '-' : digits[bytes[i] >> 4];
+		hex[2 * i + 1] = hidden ? '-' : digits[bytes[i] & 15];
 	}
 	hex[2 * shown] = '\0';
 	field(e, name, "%s", hex);
@@ -274,7 +278,7 @@ int journal_frame(const struct flow_entry *flow, const struct frame_info *f)
 	if (f->error)
 		field(e, "SUNTAP_ERROR", "%s", f->error);
 	field(e, "SUNTAP_BYTES", "%zu", f->size);
-	hex_field(e, "SUNTAP_HEX", f->bytes, f->size);
+	hex_field(e, "SUNTAP_HEX", f->bytes, f->size, f->private_at, f->private_size);
 	return send_entry(e);
 }
 
@@ -288,7 +292,7 @@ int journal_stream(const struct flow_entry *flow, const char *looks_like, const 
 	if (looks_like[0])
 		field(e, "SUNTAP_LOOKS_LIKE", "%s", looks_like);
 	if (length)
-		hex_field(e, "SUNTAP_HEX", bytes, length);
+		hex_field(e, "SUNTAP_HEX", bytes, length, 0, 0);
 	return send_entry(e);
 }
 

@@ -30,6 +30,7 @@ struct frame_info {
 	bool known;		/* false: message type not in the document */
 	const uint8_t *bytes;	/* the whole frame as it was on the wire; valid during the call */
 	size_t size;
+	size_t private_at, private_size;	/* within bytes: names, SSIDs, passwords; not to be shown */
 };
 
 enum session_verdict {

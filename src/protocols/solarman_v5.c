@@ -515,6 +515,28 @@ static void answer(struct decoder *d, struct v5 *v, enum dir dir, const uint8_t 
 	}
 }
 
+/* Where a frame holds what is nobody's business (the document's 4.2, 4.9, 6.1), also if the frame is bad. */
+static void set_private(struct frame_info *info, uint8_t type, const uint8_t *p, size_t n)
+{
+	size_t from = n, to = n;
+
+	if (type == TYPE_HANDSHAKE) {
+		from = 172;
+		to = 212;
+	} else if (type == TYPE_WIFI) {
+		from = 15;
+		to = 45;
+	} else if (type == TYPE_COMMAND && n > 15 && p[0] == 1) {
+		from = 15;	/* any AT command may carry a password, and what it is stands in the note */
+	} else if ((type == TYPE_ANSWER || type == TYPE_INTERIM) && n > 14 && p[0] != 2) {
+		from = 14;
+	}
+	if (from >= n)
+		return;
+	info->private_at = HEAD + from;
+	info->private_size = (to < n ? to : n) - from;
+}
+
 static void v5_decode(struct decoder *d, enum dir dir, const uint8_t *frame, size_t size, const char *error)
 {
 	struct v5 *v = d->state;
@@ -526,6 +548,7 @@ static void v5_decode(struct decoder *d, enum dir dir, const uint8_t *frame, siz
 	opcode_hex(info.opcode, (uint32_t)type << 8 | 0x10, 4);
 	info.length = n;
 	info.known = type_known(type);
+	set_private(&info, type, p, n);
 	if (!error)
 		info.error = payload_error(type, n);
 	decoder_frame(d, &info);

@@ -483,6 +483,10 @@ static void gen3_decode(struct decoder *d, enum dir dir, const uint8_t *frame, s
 	info.ctrl = ctrl;
 	info.length = n;
 	info.known = message_known(ctrl, id);
+	if (id == MSG_CONTACT) {
+		info.private_at = size - n;	/* the installer's name and mail address */
+		info.private_size = n;
+	}
 	text_clean(g->logger, sizeof(g->logger), frame + 5, k);
 	if ((id == MSG_INVERTER || id == MSG_COLLECTOR) && ctrl == CTRL_INDICATION) {
 		item_list(d, g, dir, id, &info, data, n);
