@@ -45,10 +45,11 @@ def files_below(folder):
 class System:
     """Runs shell commands in the lab, one after the other, as root on the gateway."""
 
-    def __init__(self, root):
+    def __init__(self, root, more=None, timeout=600):
         copies = [f"{root}/usr:/usr", f"{root}/etc:/etc", f"{TOP}/tests/demo/player.py:/opt/player.py"]
+        copies += [f"{source}:{target}" for source, target in (more or {}).items()]
         self.process = subprocess.Popen(
-            [LAB, "--net", *[a for c in copies for a in ("--copy", c)], "--", "bash", "--norc"],
+            [LAB, "--net", "--timeout", str(timeout), *[a for c in copies for a in ("--copy", c)], "--", "bash", "--norc"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
 
     def run(self, command, check=True):

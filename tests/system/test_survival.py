@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""No byte is lost when suntapd is killed, restarted or hangs in the middle of transfers: a real systemd with its file
+descriptor store, the real rules, transfers both ways at once that are checked byte for byte at both ends.
+
+SUNTAP_SOAK=N does N times the kills (500 and more with 25: `make soak SUNTAP_SOAK=25`)."""
+import json
+import os
+import random
+import time
+
+import pytest
+
+from test_service import BUILD, System, make
+
+SOAK = int(os.environ.get("SUNTAP_SOAK", "1"))
+INI = "[device roof]\nsource = 192.168.50.0/24\nports = 5001\nmax_flows = 5000\n"
+CLIENT = "ip netns exec inverter /opt/peer client --timeout 120 {options} 203.0.113.10 5001"
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    make("install", f"DESTDIR={root}")
+    os.makedirs(root / "etc" / "suntap", exist_ok=True)
+    s = System(root, {os.path.join(BUILD, "tests", "peer"): "/opt/peer"}, timeout=600 + 60 * SOAK)
+    s.run("systemd-sysusers")
+    # a test does not wait 30 s for the watchdog
+    s.write("/etc/systemd/system/suntapd.service.d/test.conf", "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n")
+    s.write("/etc/suntap/suntap.ini", INI)
+    s.run("systemctl daemon-reload && systemctl start suntapd")
+    s.run("ip netns exec cloud /opt/peer server --flows 0 --timeout 100000 203.0.113.10 5001 >/run/server.json 2>&1 &")
+    yield s
+    s.close()
+
+
+def transfer(s, options, disturb, at_least):
+    """Transfers, one set after the other, with disturb() in between until it was done so often; returns their reports."""
+    done, reports = 0, []
+    while done < at_least:
+        s.run(f"rm -f /run/client.done; ({CLIENT.format(options=options)} >/run/client.json 2>&1; touch /run/client.done) "
+              "</dev/null >/dev/null 2>&1 &")
+        deadline = time.monotonic() + 120
+        while s.run("test -e /run/client.done && echo done", check=False) != "done":
+            assert time.monotonic() < deadline, "the transfer hangs: " + s.run("systemctl status suntapd", check=False)
+            time.sleep(random.uniform(0, 0.08))
+            disturb(s)
+            done += 1
+            s.run("for i in $(seq 200); do [ $(systemctl show -P SubState suntapd) = running ] && exit; sleep 0.02; done; exit 1")
+        reports.append(json.loads(s.run("cat /run/client.json").splitlines()[-1]))
+    return done, reports
+
+
+def check(done, reports, what):
+    sent, received = (sum(r[k] for r in reports) for k in ("sent", "received"))
+    print(f"{what}: {done} times, {sum(r['flows'] for r in reports)} flows, {sent} bytes up, {received} down")
+    assert sum(r["mismatches"] for r in reports) == 0
+    assert all(r["ok"] == r["flows"] for r in reports), reports
+    assert sent > 1_000_000
+
+
+def kill(s):
+    # it may be between two lives
+    s.run("systemctl kill --signal=KILL --kill-who=main suntapd", check=False)
+
+
+def restart(s):
+    s.run("systemctl restart suntapd")
+
+
+def hang(s):
+    pid = s.show("MainPID")
+    s.run(f"[ {pid} = 0 ] || kill -STOP {pid}")
+    s.until("the watchdog", lambda: s.show("MainPID") not in (pid, "0"))
+
+
+def test_kill_9_in_the_middle_of_transfers(system):
+    done, reports = transfer(system, "--flows 8 --bytes 60000000 --exact --read-rate 15000000", kill, 20 * SOAK)
+    check(done, reports, "kill -9")
+
+
+def test_restart_in_the_middle_of_transfers(system):
+    done, reports = transfer(system, "--flows 8 --bytes 60000000 --exact --read-rate 15000000", restart, 10 * SOAK)
+    check(done, reports, "systemctl restart")
+
+
+def test_watchdog_in_the_middle_of_transfers(system):
+    done, reports = transfer(system, "--flows 8 --bytes 40000000 --exact --read-rate 8000000", hang, 1 * SOAK)
+    check(done, reports, "hang")
+
+
+def test_half_closed_flows_live_on(system):
+    """Half-closes at random points, small writes with pauses, while suntapd dies again and again."""
+    done, reports = transfer(system, "--flows 40 --bytes 200000 --chunk 2000 --pause 20", kill, 5 * SOAK)
+    check(done, reports, "kill -9 with half-closes")
+
+
+def test_a_stop_leaves_nothing(system):
+    system.run("systemctl stop suntapd")
+    assert "suntap" not in system.run("nft list ruleset; ip rule; ip -6 rule; ip route show table all")
+    assert system.show("NFileDescriptorStore") == "0"
