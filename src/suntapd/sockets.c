@@ -3,8 +3,10 @@
 #include "suntapd/sockets.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "shared/util.h"
@@ -131,6 +133,30 @@ void socket_close(int fd, bool reset)
 	close_fd(fd);
 }
 
+static bool same_host(const struct flow_address *a, const struct flow_address *b)
+{
+	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+static bool is_of_an_interface(const struct flow_address *a)
+{
+	static const struct flow_address any4 = { .family = 4 }, any6 = { .family = 6 };
+	struct ifaddrs *all;
+	bool found = (a->family == 4 && a->bytes[0] == IN_LOOPBACKNET) || same_host(a, &any4) || same_host(a, &any6);
+
+	if (getifaddrs(&all) < 0)
+		return true;	/* to be taken for a loop is the smaller evil */
+	for (const struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
+		struct flow_address own = { 0 };
+
+		if (i->ifa_addr)
+			flow_address_set(&own, i->ifa_addr);
+		found = same_host(&own, a);
+	}
+	freeifaddrs(all);
+	return found;
+}
+
 bool socket_address_is_local(const struct flow_address *a)
 {
 	struct flow_address any_port = *a;
@@ -138,9 +164,9 @@ bool socket_address_is_local(const struct flow_address *a)
 	int CLEANUP(closep) fd = -1;
 	socklen_t length;
 
-	/* an address of this machine can be bound, a foreign one can not */
+	/* a foreign address can not be bound, unless net.ipv4.ip_nonlocal_bind, which load balancers set, allows it */
 	any_port.port = 0;
 	length = flow_address_get(&any_port, &sa);
 	fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	return fd >= 0 && bind(fd, (const struct sockaddr *)&sa, length) == 0;
+	return fd >= 0 && bind(fd, (const struct sockaddr *)&sa, length) == 0 && is_of_an_interface(a);
 }
