@@ -7,122 +7,36 @@
  */
 #include "protocols/knowledge.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FILES_MAX = 512 };
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-struct found {
-	char *names[FILES_MAX], *paths[FILES_MAX];
-	size_t count;
-};
-
-static int gather(struct found *found, const char *folder, void (*complain)(void *ctx, const char *text),
-		  void *ctx)
-{
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-	char text[512];
-
-	if (!dir) {
-		if (errno == ENOENT)
-			return 0;
-		if (complain) {
-			snprintf(text, sizeof(text), "%s: %s", folder, strerror(errno));
-			complain(ctx, text);
-		}
-		return 0;
-	}
-	while ((entry = readdir(dir))) {
-		size_t n = strlen(entry->d_name), i;
-		char *path;
-
-		if (n < 5 || n > 60 || strcmp(entry->d_name + n - 4, ".ini") || *entry->d_name == '.')
-			continue;
-		if (asprintf(&path, "%s/%s", folder, entry->d_name) < 0)
-			continue;
-		for (i = 0; i < found->count && strcmp(found->names[i], entry->d_name); i++)
-			;
-		if (i < found->count) {
-			free(found->paths[i]);
-			found->paths[i] = path;
-			continue;
-		}
-		if (found->count == FILES_MAX || strlen(path) >= 4096) {
-			if (complain) {
-				snprintf(text, sizeof(text), "%s: more than %d maps, ignoring %s", folder,
-					 FILES_MAX, entry->d_name);
-				complain(ctx, text);
-			}
-			free(path);
-			continue;
-		}
-		found->names[i] = strdup(entry->d_name);
-		found->paths[i] = path;
-		found->count += found->names[i] != NULL;
-	}
-	closedir(dir);
-	return 0;
-}
-
-static void found_free(struct found *found)
-{
-	for (size_t i = 0; i < found->count; i++) {
-		free(found->names[i]);
-		free(found->paths[i]);
-	}
-}
 
 int knowledge_new(struct knowledge **ret, const char *const folders[], size_t count,
 		  void (*complain)(void *ctx, const char *text), void *ctx)
 {
 	struct knowledge *k = calloc(1, sizeof(*k));
-	struct found found = { .count = 0 };
-	struct map_files files = { .count = 0 };
-	char *sorted[FILES_MAX];
-	int r = -ENOMEM;
+	struct map_files files;
+	int r = map_files_find(&files, folders, count, complain, ctx);
 
-	if (!k)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		gather(&found, folders[i], complain, ctx);
-	files.names = calloc(found.count + 1, sizeof(*files.names));
-	files.paths = calloc(found.count + 1, sizeof(*files.paths));
-	k->maps = calloc(found.count + 1, sizeof(*k->maps));
-	if (!files.names || !files.paths || !k->maps)
-		goto out;
-	/* In the order of their names: the order of a folder is anything. */
-	memcpy(sorted, found.names, found.count * sizeof(sorted[0]));
-	qsort(sorted, found.count, sizeof(sorted[0]), by_name);
-	for (size_t i = 0; i < found.count; i++)
-		for (size_t j = 0; j < found.count; j++)
-			if (found.names[j] == sorted[i]) {
-				snprintf(files.names[i], sizeof(files.names[i]), "%s", found.names[j]);
-				snprintf(files.paths[i], sizeof(files.paths[i]), "%s", found.paths[j]);
-			}
-	files.count = found.count;
+	if (k && r >= 0) {
+		k->maps = calloc(files.count + 1, sizeof(struct map *));
+		if (!k->maps)
+			r = -ENOMEM;
+	}
+	if (!k || r < 0) {
+		map_files_free(&files);
+		knowledge_free(k);
+		return k ? r : -ENOMEM;
+	}
 	for (size_t i = 0; i < files.count; i++) {
 		struct map *m = map_load(&files, i, complain, ctx);
 
 		if (m)
 			k->maps[k->map_count++] = m;
 	}
-	r = (int)k->map_count;
+	map_files_free(&files);
 	*ret = k;
-	k = NULL;
-out:
-	free(files.names);
-	free(files.paths);
-	found_free(&found);
-	knowledge_free(k);
-	return r;
+	return (int)k->map_count;
 }
 
 struct knowledge *knowledge_free(struct knowledge *k)

@@ -111,6 +111,7 @@ struct map_require {		/* a register's value must be within */
 
 struct map {
 	const char *file;	/* "tsun-gen3plus.ini" */
+	const char *source;	/* where its knowledge is from; "" where it does not say */
 	const char *protocol;	/* whose records; "" where only Modbus answers */
 	const char *model;
 	const char *family;	/* maps of one family are alternatives for the same device */
@@ -148,6 +149,14 @@ struct map_files {		/* name of each file and where it is; sorted by name */
 	char (*paths)[4096];
 	size_t count;
 };
+
+/*
+ * All *.ini of the folders; those of later ones override those of the same name. A folder that does not
+ * exist is passed over. How many, or -errno; room for one more is there.
+ */
+int map_files_find(struct map_files *ret, const char *const folders[], size_t count,
+		   void (*complain)(void *ctx, const char *text), void *ctx);
+void map_files_free(struct map_files *files);
 
 /*
  * Loads files->…[index]. Complaints go to complain(), each with file and line. NULL if there was any.

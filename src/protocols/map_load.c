@@ -133,7 +133,7 @@ struct load {
 __attribute__((format(printf, 4, 5)))
 static void complain(struct load *l, const struct section *s, int line, const char *format, ...)
 {
-	char what[512], text[768];
+	char what[512], text[768], clean[768];
 	va_list ap;
 
 	va_start(ap, format);
@@ -145,8 +145,10 @@ static void complain(struct load *l, const struct section *s, int line, const ch
 		snprintf(text, sizeof(text), "%s:%d: [%.60s] %s", l->files[s->file].name, line, s->name, what);
 	else
 		snprintf(text, sizeof(text), "%s:%d: %s", l->files[l->file].name, line, what);
+	/* It quotes the file, which may be anything. */
+	text_clean(clean, sizeof(clean), (const uint8_t *)text, strlen(text));
 	if (l->complain)
-		l->complain(l->ctx, text);
+		l->complain(l->ctx, clean);
 }
 
 /* ------------------------------------------------ memory of the map */
@@ -653,7 +655,7 @@ static void compile_map_section(struct load *l)
 	uint32_t v;
 
 	m->length_max = SIZE_MAX;
-	m->protocol = "";
+	m->protocol = m->source = "";
 	if (l->files[0].main_section < 0) {
 		l->file = 0;
 		complain(l, NULL, 1, "no section [map]");
@@ -661,6 +663,7 @@ static void compile_map_section(struct load *l)
 	}
 	s = &l->sections[l->files[0].main_section];
 	m->protocol = text_or(l, s, MAP_PROTOCOL, "");
+	m->source = text_or(l, s, MAP_SOURCE, "");
 	m->model = text_or(l, s, MAP_MODEL, NULL);
 	m->family = text_or(l, s, MAP_FAMILY, NULL);
 	m->part = parse_yes(l, s, MAP_PART, "part", false);

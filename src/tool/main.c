@@ -5,6 +5,7 @@
 
 #include "shared/util.h"
 #include "tool/decode.h"
+#include "tool/maps_command.h"
 
 static const struct {
 	const char *name;
@@ -12,6 +13,7 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{ "decode", decode_main, "what captured conversations say (pcap, pcapng, transcripts)" },
+	{ "maps", maps_main, "which register maps there are, and whether one is good" },
 };
 
 static void usage(FILE *to)
