@@ -162,8 +162,12 @@ static void *resolve(void *arg)
 		if (a.count == 0 && a.error == 0)
 			a.error = -ENXIO;
 		if (write(r->answer[1], &a, sizeof(a)) < 0)
-			break;
+			continue;	/* nobody wants it any more, as the next read says */
 	}
+	/* resolver_free() left the rest to us */
+	close_fd(r->ask[0]);
+	close_fd(r->answer[1]);
+	free(r);
 	return NULL;
 }
 
@@ -224,14 +228,18 @@ fail:
 
 struct resolver *resolver_free(struct resolver *r)
 {
+	int ask;
+
 	if (!r)
 		return NULL;
 	sd_event_source_disable_unref(r->source);
 	/*
-	 * The thread may be inside a lookup that takes seconds. It is not waited for: it and the little it holds go when
-	 * the process does, which is the only time this is called.
+	 * The thread may be inside a lookup that takes seconds, and is not waited for: it frees r when it finds nobody
+	 * to ask it, or goes with the process.
 	 */
-	close_fd(r->ask[1]);
+	ask = r->ask[1];
+	close_fd(r->answer[0]);
 	pthread_detach(r->thread);
+	close_fd(ask);
 	return NULL;
 }
