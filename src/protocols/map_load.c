@@ -1157,6 +1157,18 @@ static void field_terms(struct instance *in, struct field *f, enum field_key key
 	}
 }
 
+/* A sum has the digits of its parts. */
+static uint8_t most_decimals(const struct map *m, const struct field *sum)
+{
+	uint8_t most = 0;
+
+	for (size_t t = 0; t < sum->term_count; t++)
+		for (size_t i = 0; i < m->field_count; i++)
+			if (m->fields[i].name_index == sum->terms[t].name && m->fields[i].decimals > most)
+				most = m->fields[i].decimals;
+	return most;
+}
+
 /* The field's own name, without the mark of an alternative: "ac_voltage.2" is one of "ac_voltage". */
 static bool add_field(struct load *l, const struct section *s, const char *id, struct instance *in)
 {
@@ -1207,7 +1219,6 @@ static bool add_field(struct load *l, const struct section *s, const char *id, s
 	field_place(in, f);
 	f->narrow = parse_yes(l, s, KEY_NARROW, "narrow", false);
 	field_scale(in, f);
-	field_limits(in, f);
 	field_none(in, f);
 	field_bits(in, f);
 	field_names(in, f);
@@ -1219,6 +1230,9 @@ static bool add_field(struct load *l, const struct section *s, const char *id, s
 		field_terms(in, f, KEY_SUM);
 	else if (s->values[KEY_UNLESS_ZERO])
 		field_terms(in, f, KEY_UNLESS_ZERO);
+	if (f->type == FIELD_SUM && !s->values[KEY_DIGITS])
+		f->decimals = most_decimals(m, f);
+	field_limits(in, f);
 	f->hidden = !parse_yes(l, s, KEY_PUBLISH, "publish", true);
 	f->info = parse_yes(l, s, KEY_INFO, "info", f->type == FIELD_TEXT || f->type == FIELD_VERSION ||
 			    f->type == FIELD_HEX || f->type == FIELD_DATETIME ||
