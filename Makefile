@@ -137,7 +137,7 @@ lint-scripts:
 
 # ---------------------------------------------------------------- check
 # Unit tests may use every folder. Tools are what the system tests need in C: a device, a cloud.
-TEST_FOLDERS := suntapd tool decoder protocols shared
+TEST_FOLDERS := suntapd decoder protocols shared
 UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 TEST_TOOLS   := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 PYTEST       ?= -q

@@ -244,6 +244,20 @@ static void computed_conditional_and_alternative(void **state)
 	IS(SLOTS, "\0\xe6\0\0\0\0", "v1", "nothing");
 }
 
+static void the_first_alternative_counts(void **state)
+{
+	const struct reading *r = decode("[x.1]\nat = 0\nnone = 0\n[x.2]\nat = 2\n", "\0\5\0\7", 4);
+
+	(void)state;
+	assert_int_equal(r->count, 1);
+	assert_int_equal(r->values[0].number.mantissa, 5);
+	free((void *)(uintptr_t)r->values[0].name);
+	r = decode("[x.1]\nat = 0\nnone = 0\n[x.2]\nat = 2\n", "\0\0\0\7", 4);
+	assert_int_equal(r->count, 1);
+	assert_int_equal(r->values[0].number.mantissa, 7);
+	free((void *)(uintptr_t)r->values[0].name);
+}
+
 static void totals_do_not_fall_to_zero(void **state)
 {
 	struct map *m = load("[map]\nprotocol = x\n[energy_total]\nat = 0\n[pv1_energy_total]\nat = 2\n");
@@ -301,6 +315,8 @@ static void folders_override_and_include(void **state)
 {
 	char a[] = "/tmp/suntap-map-XXXXXX", b[] = "/tmp/suntap-map-XXXXXX", command[128];
 	const char *folders[] = { a, "/nonexistent/maps", b };
+	static const uint8_t words[] = "\x13\x88";
+	const struct modbus_question question = { .function = 3, .registers = { 79, 1, words } };
 	struct knowledge *k;
 	const struct map *m;
 
@@ -331,6 +347,15 @@ static void folders_override_and_include(void **state)
 	assert_null(knowledge_record_map(k, "p", "sensor_list", 0x703, 10));
 	assert_null(knowledge_record_map(k, "q", "sensor_list", 1, 10));
 	knowledge_free(k);
+	/* Evidence that fits two maps is none. */
+	write_file(b, "deye.ini", "[map]\nmodbus_require = 79 in 4500..6500\nregisters = 70..80\n[x]\nregister = 79\n");
+	assert_true(knowledge_new(&k, folders, 3, NULL, NULL) > 0);
+	assert_non_null(knowledge_modbus_map(k, NULL, &question));
+	knowledge_free(k);
+	write_file(b, "other.ini", "[map]\nmodbus_require = 79 in 0..9999\nregisters = 70..80\n[y]\nregister = 79\n");
+	assert_true(knowledge_new(&k, folders, 3, NULL, NULL) > 0);
+	assert_null(knowledge_modbus_map(k, NULL, &question));
+	knowledge_free(k);
 	snprintf(command, sizeof(command), "rm -r %s %s", a, b);
 	assert_int_equal(system(command), 0);
 }
@@ -343,6 +368,7 @@ int main(void)
 		cmocka_unit_test(types_orders_and_scales),
 		cmocka_unit_test(what_is_no_value),
 		cmocka_unit_test(computed_conditional_and_alternative),
+		cmocka_unit_test(the_first_alternative_counts),
 		cmocka_unit_test(totals_do_not_fall_to_zero),
 		cmocka_unit_test(one_map_serves_record_and_registers),
 		cmocka_unit_test(folders_override_and_include),

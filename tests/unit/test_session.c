@@ -196,6 +196,21 @@ static void rubbish_and_gaps_do_not_hide_a_protocol(void **state)
 	end(s);
 	is("verdict known solarman-v5\nskip 100\nskip 10\nframe 0x4710 1 ok\nskip 3\n");
 	assert_int_equal(out.told[DIR_DEVICE], 124);
+	/* What was held at a gap is told as skipped. */
+	s = start("solarman-v5");
+	feed(s, DIR_DEVICE, frame, 9);
+	session_gap(s, DIR_DEVICE);
+	feed(s, DIR_DEVICE, frame, 14);
+	end(s);
+	is("verdict known solarman-v5\nskip 9\nframe 0x4710 1 ok\n");
+	/* Two halves with a hole between them are no frame. */
+	s = start(NULL);
+	feed(s, DIR_DEVICE, "x", 1);
+	feed(s, DIR_DEVICE, frame, 7);
+	session_gap(s, DIR_DEVICE);
+	feed(s, DIR_DEVICE, frame + 7, 7);
+	end(s);
+	is("verdict unknown \nskip 15\n");
 	assert_int_equal(session_new(&s, knowledge, "nonsense", &events, NULL), -EINVAL);
 }
 
