@@ -147,6 +147,10 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_FOLDERS:%=$(BUILD)/%.a) Makefi
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< \
 		-Wl,--start-group $(TEST_FOLDERS:%=$(BUILD)/%.a) -Wl,--end-group \
 		$(sort $(foreach f,$(TEST_FOLDERS),$(LIBS_$(f)))) -lcmocka
+# This one enters the decoder's own sandbox.
+$(BUILD)/tests/hostile: tests/tools/hostile.c $(BUILD)/decoder.a $(BUILD)/shared.a
+	@echo "  CC   $@"
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $^ $(LIBS_decoder) $(LIBS_shared)
 $(BUILD)/tests/%: tests/tools/%.c Makefile
 	@echo "  CC   $@"
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $<

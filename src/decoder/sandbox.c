@@ -123,8 +123,6 @@ int sandbox_enter(const char *user, int probe_fd)
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return -errno;
 	e = limit(RLIMIT_CORE, 0);
-	if (e == 0)
-		e = limit(RLIMIT_FSIZE, 0);
 	if (e == 0 && !SANITIZED)
 		e = limit(RLIMIT_AS, (rlim_t)MEMORY_MOST_MIB * 1024 * 1024);
 	return e < 0 ? e : filter(probe_fd);
