@@ -67,7 +67,7 @@ struct destination {
 	void *state;				/* its own */
 };
 
-extern const struct destination_kind destination_json;
+extern const struct destination_kind destination_json, destination_influxdb;
 
 const struct destination_kind *destination_kind(size_t i);		/* row i, NULL after the last */
 const struct destination_kind *destination_find(const char *name, size_t length);

@@ -38,7 +38,7 @@ struct exporter {
 	struct reader *reader;
 	struct cursors cursors;
 	bool keeps_cursors, cursors_changed, save_failed;
-	int64_t saved;			/* monotonic */
+	int64_t saved, stopped;		/* monotonic */
 	sd_event *event;
 	sd_event_source *pump, *watch, *ticker, *drain;
 	struct record *record;
@@ -50,8 +50,8 @@ struct exporter {
 	struct exporter_counts counts;
 	struct progress progress;
 	/* what is said */
-	char trouble[256];
-	char told[256];
+	char trouble[480];
+	char told[480];
 	int64_t status_at;
 	struct log_limit trouble_limit, refuse_limit;
 };
@@ -140,8 +140,7 @@ void exporter_confirm(struct exporter *x, size_t n)
 	}
 	pop_done(x);
 	save_cursors(x, false);
-	if (x->have_record || x->options->since)
-		wake(x);
+	wake(x);
 }
 
 void exporter_ready(struct exporter *x)
@@ -270,11 +269,11 @@ static int on_pump(sd_event_source *source, void *user)
 	if (n == AT_ONCE)
 		return 0;
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	if (!x->at_end)
+	if (!x->at_end && x->length < QUEUE_MAX)
 		return 0;
 	if (x->destination.kind->flush)
 		x->destination.kind->flush(&x->destination);
-	if (x->options->since && !x->options->follow && x->length == 0)
+	if (x->at_end && x->options->since && !x->options->follow && x->length == 0)
 		sd_event_exit(x->event, 0);
 	return 0;
 }
@@ -322,7 +321,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 	reader_process(x->reader);
 	wake(x);
 	sd_event_source_set_time(source, usec + 1000000);
-	return 0;
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 static bool is_done(struct exporter *x)
@@ -334,10 +333,10 @@ static int on_drain(sd_event_source *source, uint64_t usec, void *user)
 {
 	struct exporter *x = user;
 
-	if (is_done(x) || x->counts.trouble || now_monotonic() - x->status_at > STOP_SECONDS * NSEC_PER_SEC)
+	if (is_done(x) || x->counts.trouble || now_monotonic() - x->stopped > STOP_SECONDS * NSEC_PER_SEC)
 		return sd_event_exit(x->event, 0);
 	sd_event_source_set_time(source, usec + 20000);
-	return 0;
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 /* No more is read; what is under way has some seconds to be confirmed. The second signal ends at once. */
@@ -352,7 +351,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 		return sd_event_exit(x->event, 0);
 	x->stopping = true;
 	sd_event_source_set_enabled(x->pump, SD_EVENT_OFF);
-	x->status_at = now_monotonic();
+	x->stopped = now_monotonic();
 	sd_event_now(x->event, CLOCK_MONOTONIC, &now);
 	return sd_event_add_time(x->event, &x->drain, CLOCK_MONOTONIC, now, 1000, on_drain, x);
 }

@@ -195,7 +195,7 @@ static void take_value(struct record *r, const char *name, size_t name_length, c
 	char *at = r->store + r->used;
 
 	if (r->count == RECORD_VALUES_MAX || name_length == 0 || name_length >= RECORD_NAME_MAX || length == 0 ||
-	    !room(r, length)) {
+	    !room(r, length) || *name < 'A' || *name > 'Z') {
 		r->left_out++;
 		return;
 	}

@@ -3,7 +3,7 @@
  * record.h - one journal entry of suntap's, as a destination gets it
  *
  * Whoever may write to the journal may write an entry that looks like ours, so nothing here is believed: identities
- * and texts are cut to a length and made valid UTF-8 without control characters, names are [a-z0-9_]+, a number is a
+ * and texts are cut to a length and made valid UTF-8 without control characters, names are [a-z][a-z0-9_]*, a number is a
  * plain decimal or it is a text. What is too long is left out and counted.
  */
 #ifndef EXPORT_RECORD_H
