@@ -17,7 +17,8 @@ DATA      = $(PREFIX)/share/suntap
 PACKAGES := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libseccomp-dev \
 	libinih-dev libpcap-dev libcap-ng-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev
 PACKAGES_DEMO := $(PACKAGES) nftables iproute2 procps util-linux systemd python3
-PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest dbus iputils-ping
+PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest dbus iputils-ping \
+	influxdb victoria-metrics systemd-journal-remote openssl bsdutils
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy
 PACKAGES_FUZZ := $(PACKAGES_CHECK) libclang-rt-14-dev
 
@@ -137,7 +138,7 @@ lint-scripts:
 
 # ---------------------------------------------------------------- check
 # Unit tests may use every folder. Tools are what the system tests need in C: a device, a cloud.
-TEST_FOLDERS := suntapd decoder protocols shared
+TEST_FOLDERS := suntapd decoder export protocols shared
 UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 TEST_TOOLS   := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 PYTEST       ?= -q
@@ -189,10 +190,12 @@ asan: deps-check
 INSTALLED := \
 	755:$(BUILD)/suntapd:$(PREFIX)/sbin \
 	755:$(BUILD)/suntap:$(PREFIX)/bin \
+	755:$(BUILD)/suntap-export:$(PREFIX)/bin \
 	755:$(BUILD)/suntap-decoder:$(LIBEXEC) \
 	$(patsubst %,644:%:$(DATA)/maps,$(wildcard maps/*.ini)) \
 	644:nft/suntap.nft:$(PREFIX)/share/doc/suntap \
 	644:$(BUILD)/suntapd.service:$(PREFIX)/lib/systemd/system \
+	644:$(BUILD)/suntap-export@.service:$(PREFIX)/lib/systemd/system \
 	644:$(BUILD)/suntap.conf:$(PREFIX)/lib/sysusers.d \
 	644:systemd/suntap.catalog:$(PREFIX)/lib/systemd/catalog \
 	$(foreach s,1 5 7 8,$(patsubst %,644:%:$(PREFIX)/share/man/man$(s),$(wildcard man/*.$(s)))) \
@@ -201,11 +204,13 @@ field = $(word $(1),$(subst :, ,$(2)))
 
 $(BUILD)/suntapd.service: systemd/suntapd.service Makefile $(BUILD)/settings
 	$(Q)sed '/^# Paths are/d; s,/usr/sbin/suntapd,$(PREFIX)/sbin/suntapd,; s,/usr/lib/suntap/,$(LIBEXEC)/,' $< >$@
+$(BUILD)/suntap-export@.service: systemd/suntap-export@.service Makefile $(BUILD)/settings
+	$(Q)sed '/^# Paths are/d; s,/usr/bin/suntap-export,$(PREFIX)/bin/suntap-export,' $< >$@
 $(BUILD)/suntap.conf: systemd/suntap.sysusers
 	$(Q)cp $< $@
 
 .PHONY: install uninstall
-install: all $(BUILD)/suntapd.service $(BUILD)/suntap.conf
+install: all $(BUILD)/suntapd.service $(BUILD)/suntap-export@.service $(BUILD)/suntap.conf
 	$(Q)set -e; $(foreach i,$(INSTALLED),install -D -m $(call field,1,$(i)) -t $(DESTDIR)$(call field,3,$(i)) $(call field,2,$(i));)
 	$(Q)install -d -m 755 $(DESTDIR)/etc/suntap/maps
 	@printf '%s\n' '' 'suntap is installed$(if $(DESTDIR), in $(DESTDIR)). Next:' \
