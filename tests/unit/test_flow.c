@@ -288,8 +288,8 @@ static void orderly(void **state)
 	RUN_UNTIL(b, b->closes == 1);
 	assert_int_equal(b->closed.end, FLOW_END_DEVICE_CLOSED);
 	assert_int_equal(b->closed.error, 0);
-	assert_int_equal(b->closed.forwarded[DIR_DEVICE], 8);
-	assert_int_equal(b->closed.forwarded[DIR_CLOUD], 13);
+	assert_int_equal(b->closed.flow.forwarded[DIR_DEVICE], 8);
+	assert_int_equal(b->closed.flow.forwarded[DIR_CLOUD], 13);
 	assert_int_equal(b->copied[DIR_DEVICE], 8);
 	assert_int_equal(b->copied[DIR_CLOUD], 13);
 	assert_int_equal(b->closed_flow, b->opened.id);
@@ -643,8 +643,8 @@ static void untapped(void **state)
 	assert_int_equal(b->copied[DIR_DEVICE], 4);
 	assert_int_equal(b->copied[DIR_CLOUD], 0);
 	assert_int_equal(b->lost[DIR_DEVICE] + b->lost[DIR_CLOUD], 0);
-	assert_int_equal(b->closed.forwarded[DIR_DEVICE], 12);
-	assert_int_equal(b->closed.forwarded[DIR_CLOUD], 8);
+	assert_int_equal(b->closed.flow.forwarded[DIR_DEVICE], 12);
+	assert_int_equal(b->closed.flow.forwarded[DIR_CLOUD], 8);
 	/* the slot's next flow is tapped, and has another id */
 	open_flow(b, &device, &cloud);
 	assert_true(b->opened.id != b->closed_flow);
@@ -667,7 +667,7 @@ static void stopped(void **state)
 	read_ring(b);
 	assert_int_equal(b->closes, 1);
 	assert_int_equal(b->closed.end, FLOW_END_STOPPED);
-	assert_int_equal(b->closed.forwarded[DIR_DEVICE], 9);
+	assert_int_equal(b->closed.flow.forwarded[DIR_DEVICE], 9);
 	close(device);
 	close(cloud);
 }
