@@ -240,20 +240,23 @@ int journal_flow_opened(const struct flow_entry *flow)
 	return send_entry(e);
 }
 
-int journal_flow_closed(const struct flow_entry *flow, const struct flow_close *c, const char *protocol, int64_t now)
+int journal_flow_closed(const struct flow_close *c, const char *protocol, uint64_t lost, int64_t now)
 {
+	const struct flow_entry *flow = &c->flow;
 	struct entry *e = begin(LOG_INFO, MESSAGE_ID_FLOW_CLOSED);
 	char from[FLOW_ADDRESS_TEXT], to[FLOW_ADDRESS_TEXT];
-	double duration = (double)(now - c->opened) / (double)NSEC_PER_SEC;
+	double duration = (double)(now - flow->opened) / (double)NSEC_PER_SEC;
 
 	field(e, "MESSAGE", "%s: flow from %s to %s %s after %.1f s, %" PRIu64 " bytes from the device, %" PRIu64
 	      " from the cloud", flow->name, flow_address_format(&flow->device, from), flow_address_format(&flow->cloud, to),
-	      flow_end_text((enum flow_end)c->end), duration, c->forwarded[DIR_DEVICE], c->forwarded[DIR_CLOUD]);
+	      flow_end_text((enum flow_end)c->end), duration, flow->forwarded[DIR_DEVICE], flow->forwarded[DIR_CLOUD]);
 	flow_fields(e, flow);
-	field(e, "SUNTAP_BYTES_DEVICE", "%" PRIu64, c->forwarded[DIR_DEVICE]);
-	field(e, "SUNTAP_BYTES_CLOUD", "%" PRIu64, c->forwarded[DIR_CLOUD]);
+	field(e, "SUNTAP_BYTES_DEVICE", "%" PRIu64, flow->forwarded[DIR_DEVICE]);
+	field(e, "SUNTAP_BYTES_CLOUD", "%" PRIu64, flow->forwarded[DIR_CLOUD]);
 	field(e, "SUNTAP_DURATION", "%.3f", duration);
 	field(e, "SUNTAP_END", "%s", flow_end_word((enum flow_end)c->end));
+	if (lost)
+		field(e, "SUNTAP_LOST", "%" PRIu64, lost);
 	if (c->error)
 		field(e, "ERRNO", "%d", c->error);
 	if (protocol)

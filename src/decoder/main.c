@@ -43,6 +43,7 @@ struct flow {
 	struct flow_entry entry;	/* a copy: the table's may be another flow's by now */
 	struct session *session;	/* NULL until bytes come, and once there is nothing to learn */
 	uint64_t next[DIR_COUNT];	/* offset that the next record should have */
+	uint64_t lost;			/* bytes of both directions in gaps, of which not each is told by itself */
 	const char *protocol;
 	bool finished;			/* nothing to learn: told so */
 	bool told_silent;
@@ -255,6 +256,7 @@ static void tell_gap(struct decoder *d, struct flow *f, enum dir dir, uint64_t l
 	uint64_t held_back;
 
 	count(&d->ring.reader->gaps);
+	f->lost += lost;
 	if (log_limit_pass(&d->gaps, &held_back))
 		WRITE(d, journal_gap(&f->entry, dir, lost, offset, held_back));
 	if (f->session)
@@ -309,8 +311,10 @@ static void on_close(struct decoder *d, struct flow *f, const struct ring_record
 	struct flow_close close;
 
 	memcpy(&close, payload, sizeof(close));
+	close.flow.name[sizeof(close.flow.name) - 1] = '\0';
+	f->entry = close.flow;		/* of a flow that was not seen open, it may be all that is known */
 	end_session(d, f);
-	WRITE(d, journal_flow_closed(&f->entry, &close, f->protocol, rec->time));
+	WRITE(d, journal_flow_closed(&close, f->protocol, f->lost, rec->time));
 	forget(d, f);
 }
 
@@ -383,7 +387,8 @@ static int loop(struct decoder *d)
 	enum ring_rest rest = RING_NAPPING;
 	bool last_round = false;
 
-	if (send(CONTROL_FD_SOCKET, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
+	/* EPIPE: suntapd is stopping already; what is in the ring is to be read all the same */
+	if (send(CONTROL_FD_SOCKET, &ready, sizeof(ready), MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		return -errno;
 	for (;;) {
 		struct pollfd fds[] = {

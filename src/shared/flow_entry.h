@@ -93,9 +93,9 @@ enum flow_end {
 const char *flow_end_word(enum flow_end end);		/* "device-closed", for a journal field */
 const char *flow_end_text(enum flow_end end);		/* "closed by the device" */
 
+/* Says all of the flow once more: a decoder that was restarted meanwhile knows nothing of it. */
 struct flow_close {
-	uint64_t forwarded[DIR_COUNT];
-	int64_t opened;
+	struct flow_entry flow;
 	uint32_t end;			/* enum flow_end */
 	int32_t error;			/* errno behind it, or 0 */
 };

@@ -96,10 +96,7 @@ void flow_finish(struct flows *t, uint32_t slot, bool reset)
 {
 	struct flow *f = &t->slots[slot];
 	struct flow_entry *entry = &t->entries[slot];
-	struct flow_close close = {
-		.forwarded = { entry->forwarded[0], entry->forwarded[1] }, .opened = entry->opened, .end = f->end,
-		.error = f->error,
-	};
+	struct flow_close close = { .end = f->end, .error = f->error };
 	uint64_t lost[DIR_COUNT];
 
 	for (enum dir d = 0; d < DIR_COUNT; d++) {
@@ -113,6 +110,7 @@ void flow_finish(struct flows *t, uint32_t slot, bool reset)
 		flow_queue_remove(t, &t->starving, slot);
 	}
 	flow_set_state(t, slot, FLOW_FREE);
+	close.flow = *entry;
 	tap_flow_closed(&t->tap, entry->id, &close, lost, entry->copied);
 	atomic_store(&entry->id, 0);
 	t->use[f->use].flows--;
