@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""More of everything than a house has: as many flows as the limit on open files allows, floods, silence."""
+import re
+
+import pytest
+from lab import *
+
+
+def limit_of(daemon):
+    return int(re.search(r"of at most (\d+)", until(daemon.status, 10)).group(1))
+
+
+def counts(daemon):
+    return len(daemon.files()), daemon.memory()
+
+
+@pytest.mark.limit(240)
+def test_as_many_flows_as_files_allow(lab):
+    daemon = lab.start(DEVICE + "max_flows = 100000\n")
+    most = limit_of(daemon)
+    flows = min(most, 9500)
+    files, memory = counts(daemon)
+    server = Peer("cloud", "server", "--flows", 0, "--timeout", 200, address=CLOUD)
+    client = Peer("inverter", "client", "--flows", flows, "--barrier", "--hold", 2, "--bytes", 3000, "--timeout", 200,
+                  address=CLOUD)
+    until(lambda: daemon.flows() == flows, 120, f"{flows} flows")
+    full_files, full_memory = counts(daemon)
+    assert full_files - files <= 2 * flows + 300        # and the pipes that are under way
+    per_flow = (full_memory - memory) / flows
+    print(f"{flows} flows (limit {most}): {per_flow:.0f} bytes of memory each")
+    assert per_flow < 1024
+    assert client.result()["ok"] == flows
+    server.result()
+    until(lambda: daemon.flows() == 0, 30)
+    closed = until(lambda: len(lab.events("FLOW_CLOSED")) >= flows or lab.events("GAP"), 60, "the flows' ends")
+    assert closed
+
+
+@pytest.mark.limit(240)
+def test_flood_of_connections(lab):
+    """Short ones, one after the other: nothing grows, and a device that was there before is not disturbed."""
+    daemon = lab.start(DEVICE + "max_flows = 100000\n\n[device other]\nsource = 192.168.50.9\nports = 10000\n")
+    run("ip", "addr", "add", "192.168.50.9/24", "dev", "eth0", host="inverter")
+    server = Peer("cloud", "server", "--flows", 0, "--timeout", 200, address=CLOUD)
+    steady = Peer("inverter", "client", "--flows", 4, "--bytes", 2000000, "--read-rate", 400000, "--source", "192.168.50.9",
+                  "--timeout", 200, address=CLOUD)
+    warm = Peer("inverter", "client", "--flows", 500, "--parallel", 100, "--bytes", 200, "--timeout", 100, address=CLOUD)
+    warm.result()
+    files, memory = counts(daemon)
+    flood = Peer("inverter", "client", "--flows", 10000 * SOAK, "--parallel", 200, "--bytes", 200, "--resets", 10, "--timeout",
+                 200, address=CLOUD)
+    assert flood.result()["ok"] == 10000 * SOAK
+    assert steady.result()["ok"] == 4
+    until(lambda: daemon.flows() == 0, 30)
+    after_files, after_memory = counts(daemon)
+    # pipes may have been made meanwhile, flows' slots were used already
+    assert after_files <= files + 2 * 128
+    assert after_memory - memory < 2 << 20, f"{memory} → {after_memory}"
+    server.result()
+
+
+def test_devices_that_open_and_never_send(lab):
+    daemon = lab.start(DEVICE + "max_flows = 700\n\n[device other]\nsource = 192.168.50.9\nports = 10000\n")
+    run("ip", "addr", "add", "192.168.50.9/24", "dev", "eth0", host="inverter")
+    listener = lab.listen()
+    silent = [lab.pair(listener) for _ in range(300)]
+    device, conn, _ = lab.pair(listener, source=("192.168.50.9", 0))
+    device.sendall(b"x" * 100000)
+    assert receive(conn, 100000) == b"x" * 100000
+    assert daemon.flows() == 301
+    for ends in silent:
+        ends[0].close()
+        ends[1].close()
+    until(lambda: daemon.flows() == 1, 20)
+
+
+@pytest.mark.limit(120)
+def test_a_device_that_sends_as_fast_as_it_can(lab):
+    """The ring overflows again and again; the bytes arrive, the memory stays, what the decoder missed is told."""
+    daemon = lab.start("[suntapd]\nring_size = 64K\n" + DEVICE)
+    server = Peer("cloud", "server", "--flows", 0, "--timeout", 100, address=CLOUD)
+    memory = daemon.memory()
+    client = Peer("inverter", "client", "--flows", 2, "--bytes", 150_000_000 * SOAK, "--exact", "--timeout", 100 * SOAK, address=CLOUD)
+    assert client.result()["ok"] == 2
+    server.result()
+    assert daemon.memory() - memory < 8 << 20
+    closed = lab.wait_events("FLOW_CLOSED", 2)
+    assert all(int(e["SUNTAP_BYTES_DEVICE"]) > 150_000_000 * SOAK for e in closed)
