@@ -299,6 +299,15 @@ def test_tls_is_named(records, step, tmp_path):
     assert sum(r["length"] for r in rows if r["type"] == "skip") == len(data)
 
 
+def test_stored_and_repeated_records_say_so():
+    rows = readings(decode(VECTORS / "solarman-v5/4210-data-02b0-historic.txt")[1])
+    assert [r.get("historic") for r in rows] == [None, True]
+    assert [r.get("repeat") for r in rows] == [None, True]
+    assert rows[0]["time"] == rows[1]["time"] == "2024-03-31T07:27:24Z"
+    p = run("decode", VECTORS / "solarman-v5/4210-data-02b0-historic.txt")
+    assert b", stored, repeated" in p.stdout
+
+
 # ---------------------------------------------------------------- the command
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["decode"], ["decode", "--nonsense", "x"],
                                    ["decode", "--protocol", "nonsense", "x"], ["decode", "/nonexistent/x"]])

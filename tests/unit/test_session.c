@@ -548,6 +548,105 @@ static void deyes_are_told_apart_by_what_they_say(void **state)
 	end(s);
 }
 
+/* ------------------------------------------------ TSUN GEN3 */
+static size_t gen3(uint8_t *out_message, uint8_t ctrl, uint8_t id, const void *data, size_t n)
+{
+	memset(out_message, 0, 4);
+	out_message[2] = (uint8_t)((19 + n) >> 8);
+	out_message[3] = (uint8_t)(19 + n);
+	out_message[4] = 16;
+	memcpy(out_message + 5, "R170000000000001", 16);
+	out_message[21] = ctrl;
+	out_message[22] = id;
+	memcpy(out_message + 23, data, n);
+	return n + 23;
+}
+
+static size_t put_ms(uint8_t *p, int64_t ms)
+{
+	for (int i = 0; i < 8; i++)
+		p[i] = (uint8_t)((uint64_t)ms >> (56 - 8 * i));
+	return 8;
+}
+
+static void list(struct session *s, uint8_t id, int64_t ms, const char *items, size_t length, uint8_t count)
+{
+	uint8_t data[300], message[400];
+	size_t n = 0;
+
+	memcpy(data, "\x01\x90\0\1\x10T170000000000001\1", 22);
+	if (id == 0x71)
+		memcpy(data, "\x0e\x10\0\0", 4);
+	n = 22;
+	n += put_ms(data + n, ms);
+	memcpy(data + n, (uint8_t[]){ 0, 0, 0, count }, 4);
+	n += 4;
+	memcpy(data + n, items, length);
+	feed(s, DIR_DEVICE, message, gen3(message, 0x91, id, data, n + length));
+}
+
+#define LIST(s, id, ms, items, count) list(s, id, ms, items, sizeof(items) - 1, count)
+#define STATUS "\0\0\0\x64S\0\1"
+#define VOLTS "\0\0\3\xe8" "F\x43\x61\0\0"
+
+static void damaged_lists_stop_where_they_are_damaged(void **state)
+{
+	struct session *s = start(NULL);
+	int64_t t = NOON * 1000;
+
+	(void)state;
+	LIST(s, 0x04, t, STATUS VOLTS, 2);
+	is("verdict known tsun-gen3\nframe 0x04 50 ok\n");
+	assert_int_equal(out.readings, 1);
+	assert_string_equal(out.last.serial, "T170000000000001");
+	assert_int_equal(out.last.time_kind, TIME_LOCAL);
+	assert_int_equal(reading_find(&out.last, "ac_voltage")->number.mantissa, 22500);
+	/* Ids that do not rise. */
+	LIST(s, 0x04, t, VOLTS STATUS, 2);
+	assert_non_null(reading_find(&out.last, "ac_voltage"));
+	assert_null(reading_find(&out.last, "status"));
+	assert_non_null(strstr(out.text, "frame 0x04 50 payload\n"));
+	/* … in a collector's list they need not. */
+	LIST(s, 0x71, t, "\0\x0c\x96\xa8I\0\0\0\7" "\0\x0c\x35\0I\0\0\0\x50", 2);
+	assert_int_equal(reading_find(&out.last, "wifi_signal")->number.mantissa, 80);
+	assert_string_equal(out.last.serial, "");
+	assert_true(out.last.info);
+	/* An unknown type, a text over the end, more after the end, fewer than announced. */
+	for (int i = 0; i < 4; i++) {
+		static const struct { const char *items; size_t length; uint8_t count; } bad[] = {
+			{ STATUS "\0\0\0\xc8Q\0\1", 14, 2 },
+			{ STATUS "\0\0\0\xc8T\xff" "ab", 15, 2 },
+			{ STATUS "ab", 9, 1 },
+			{ STATUS, 7, 9 },
+		};
+
+		*out.text = '\0';
+		list(s, 0x04, t, bad[i].items, bad[i].length, bad[i].count);
+		assert_non_null(strstr(out.text, " payload\n"));
+		assert_non_null(reading_find(&out.last, "status"));
+		assert_int_equal(out.last.count, 2);
+	}
+	end(s);
+}
+
+static void lists_older_than_the_clock_are_stored_ones(void **state)
+{
+	uint8_t data[9] = { 1 }, message[64];
+	struct session *s = start(NULL);
+	int64_t t = NOON * 1000;
+
+	(void)state;
+	LIST(s, 0x04, t - 3600 * 1000, STATUS, 1);
+	assert_false(out.last.historic);		/* no clock yet */
+	put_ms(data + 1, t);
+	feed(s, DIR_DEVICE, message, gen3(message, 0x91, 0x99, data, 9));
+	LIST(s, 0x04, t - 3600 * 1000, STATUS, 1);
+	assert_true(out.last.historic);
+	LIST(s, 0x04, t - 60 * 1000, STATUS, 1);
+	assert_false(out.last.historic);
+	end(s);
+}
+
 static int load_maps(void **state)
 {
 	static char folders[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
@@ -579,6 +678,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(repeated_records_are_marked, load_maps, free_maps),
 		cmocka_unit_test_setup_teardown(what_is_known_of_devices_is_bounded, load_maps, free_maps),
 		cmocka_unit_test_setup_teardown(an_answer_means_something_with_its_request_only, load_maps, free_maps),
+		cmocka_unit_test_setup_teardown(damaged_lists_stop_where_they_are_damaged, load_maps, free_maps),
+		cmocka_unit_test_setup_teardown(lists_older_than_the_clock_are_stored_ones, load_maps, free_maps),
 		cmocka_unit_test_setup_teardown(deyes_are_told_apart_by_what_they_say, load_maps, free_maps),
 	};
 
