@@ -67,7 +67,7 @@ struct destination {
 	void *state;				/* its own */
 };
 
-extern const struct destination_kind destination_json, destination_influxdb;
+extern const struct destination_kind destination_influxdb, destination_splunk, destination_json;
 
 const struct destination_kind *destination_kind(size_t i);		/* row i, NULL after the last */
 const struct destination_kind *destination_find(const char *name, size_t length);

@@ -26,7 +26,7 @@ struct http {
 	void *user;
 	CURLM *multi;
 	CURL *easy;
-	struct curl_slist *headers;
+	struct curl_slist *headers, *packed_headers;	/* the same, but for Content-Encoding */
 	struct watched sockets[SOCKETS_MAX];
 	sd_event_source *timer;
 	bool busy, gzip;
@@ -293,30 +293,48 @@ void http_set_user(struct http *h, const char *user, const char *password)
 	curl_easy_setopt(h->easy, CURLOPT_PASSWORD, password);
 }
 
+static int add(struct curl_slist **list, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(*list, line);
+
+	if (!longer)
+		return -ENOMEM;
+	*list = longer;
+	return 0;
+}
+
 int http_add_header(struct http *h, const char *line)
 {
-	struct curl_slist *list = curl_slist_append(h->headers, line);
+	int e = 0;
 
-	if (!list)
-		return -ENOMEM;
-	h->headers = list;
-	return 0;
+	if (!h->headers) {
+		/* No "Expect: 100-continue": it costs a second where a server does not know it. */
+		e = add(&h->headers, "Expect:");
+		if (e == 0)
+			e = add(&h->packed_headers, "Expect:");
+		if (e == 0)
+			e = add(&h->packed_headers, "Content-Encoding: gzip");
+	}
+	if (e == 0)
+		e = add(&h->headers, line);
+	return e == 0 ? add(&h->packed_headers, line) : e;
+}
+
+static struct curl_slist *forget(struct curl_slist *list)
+{
+	for (struct curl_slist *l = list; l; l = l->next)
+		explicit_bzero(l->data, strlen(l->data));
+	curl_slist_free_all(list);
+	return NULL;
 }
 
 void http_clear_headers(struct http *h)
 {
-	for (struct curl_slist *l = h->headers; l; l = l->next)
-		explicit_bzero(l->data, strlen(l->data));
-	curl_slist_free_all(h->headers);
-	h->headers = NULL;
+	h->headers = forget(h->headers);
+	h->packed_headers = forget(h->packed_headers);
 }
 
 /* ---------------------------------------------------------------- a request */
-
-bool http_is_gzip(const struct http *h)
-{
-	return h->gzip;
-}
 
 bool http_busy(const struct http *h)
 {
@@ -344,31 +362,38 @@ static bool pack(struct http *h, const char *body, size_t length, size_t *ret)
 	return true;
 }
 
-int http_post(struct http *h, const char *path, const char *body, size_t length)
+static int begin(struct http *h, const char *path, const char *body, size_t length, struct curl_slist *headers)
 {
 	char url[SETTINGS_PATH_MAX + 2048];
-	size_t packed;
 
-	if (h->busy)
-		return -EBUSY;
 	if (snprintf(url, sizeof(url), "%s%s", h->settings->url, path) >= (int)sizeof(url))
 		return -ENAMETOOLONG;
-	if (h->gzip && pack(h, body, length, &packed)) {
-		body = h->packed;
-		length = packed;
-	} else if (h->gzip) {
-		return -ENOMEM;
-	}
 	h->body_length = 0;
 	h->error[0] = '\0';
 	curl_easy_setopt(h->easy, CURLOPT_URL, url);
-	curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, h->headers);
+	curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(h->easy, CURLOPT_POSTFIELDS, body);
 	curl_easy_setopt(h->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
 	if (curl_multi_add_handle(h->multi, h->easy) != CURLM_OK)
 		return -EIO;
 	h->busy = true;
 	return 0;
+}
+
+int http_post_plain(struct http *h, const char *path, const char *body, size_t length)
+{
+	return h->busy ? -EBUSY : begin(h, path, body, length, h->headers);
+}
+
+int http_post(struct http *h, const char *path, const char *body, size_t length)
+{
+	size_t packed;
+
+	if (h->busy)
+		return -EBUSY;
+	if (!h->gzip)
+		return begin(h, path, body, length, h->headers);
+	return pack(h, body, length, &packed) ? begin(h, path, h->packed, packed, h->packed_headers) : -ENOMEM;
 }
 
 void http_add_encoded(char *path, size_t size, const char *text)

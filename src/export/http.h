@@ -66,14 +66,15 @@ struct http *http_close(struct http *h);	/* returns NULL; takes NULL; done() is 
 
 /* user NULL: none. Basic authentication. */
 void http_set_user(struct http *h, const char *user, const char *password);
-/* "Authorization: Token …"; all headers of before are forgotten when name is NULL. 0 or -ENOMEM */
+/* "Authorization: Token …"; what compression wants is added by itself. 0 or -ENOMEM */
 int http_add_header(struct http *h, const char *line);
 void http_clear_headers(struct http *h);
 
-bool http_is_gzip(const struct http *h);	/* then the header Content-Encoding belongs to each request */
 bool http_busy(const struct http *h);
 /* body must stay until done(), unless it was compressed. -EBUSY while one is under way. */
 int http_post(struct http *h, const char *path, const char *body, size_t length);
+/* The same, never compressed. */
+int http_post_plain(struct http *h, const char *path, const char *body, size_t length);
 /* Percent-encodes text to the end of path. */
 void http_add_encoded(char *path, size_t size, const char *text);
 

@@ -269,11 +269,6 @@ static int set_credentials(struct destination *d)
 
 	http_clear_headers(x->sender.http);
 	e = http_add_header(x->sender.http, "Content-Type: text/plain; charset=utf-8");
-	/* No "Expect: 100-continue": it costs a second where a server does not know it. */
-	if (e == 0)
-		e = http_add_header(x->sender.http, "Expect:");
-	if (e == 0 && http_is_gzip(x->sender.http))
-		e = http_add_header(x->sender.http, "Content-Encoding: gzip");
 	if (e == 0 && s->token_file[0]) {
 		char line[SETTINGS_PASSWORD_MAX + 32];
 

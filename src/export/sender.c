@@ -15,6 +15,7 @@
 enum { HOLD_SECONDS = 60, RETRY_AFTER_MAX = 900 };
 
 static void send_range(struct sender *s);
+static void ask(struct sender *s);
 
 static size_t range_start(const struct sender *s)
 {
@@ -33,7 +34,10 @@ static int on_wait(sd_event_source *source, uint64_t usec, void *user)
 	if (s->held && s->renew)
 		s->renew(s->destination);
 	s->held = false;
-	send_range(s);
+	if (s->asking)
+		ask(s);
+	else
+		send_range(s);
 	return 0;
 }
 
@@ -123,12 +127,68 @@ static void halve(struct sender *s, const struct judgement *j)
 	}
 }
 
+/* ---------------------------------------------------------------- asking whether it is safe */
+
+static void ask(struct sender *s)
+{
+	struct judgement j = { .verdict = VERDICT_RETRY };
+	int e = http_post_plain(s->http, s->ask_path, s->ask_body, strlen(s->ask_body));
+
+	if (e == 0)
+		return;
+	judgement_say(&j, "the request cannot be made: %s", strerror(-e));
+	wait_retry(s, &j);
+}
+
+static void begin_asking(struct sender *s, const struct judgement *j)
+{
+	s->asking = true;
+	s->asking_since = now_monotonic();
+	s->asked = 0;
+	memcpy(s->ask_path, j->ask_path, sizeof(s->ask_path));
+	memcpy(s->ask_body, j->ask_body, sizeof(s->ask_body));
+	wait_us(s, 200000);
+}
+
+static void on_asked(struct sender *s, const struct http_answer *a)
+{
+	struct exporter *x = s->destination->exporter;
+	struct judgement j = { .verdict = VERDICT_DONE };
+
+	if (s->judge_asked(s->destination, a, &j)) {
+		s->asking = false;
+		exporter_fine(x);
+		pass(s, s->range);
+		if (s->sending)
+			send_range(s);
+		return;
+	}
+	if (now_monotonic() - s->asking_since > SENDER_ASK_SECONDS * NSEC_PER_SEC) {
+		s->asking = false;
+		exporter_trouble(x, "no acknowledgement within %d s; the batch is sent again, and may be there twice",
+				 SENDER_ASK_SECONDS);
+		send_range(s);
+	} else if (j.verdict == VERDICT_RETRY) {
+		wait_retry(s, &j);
+	} else {
+		/* 0.2, 0.4, … 10 s */
+		wait_us(s, s->asked < 5 ? UINT64_C(200000) << s->asked : 10000000);
+		s->asked++;
+	}
+}
+
+/* ---------------------------------------------------------------- answers */
+
 static void on_answer(void *user, const struct http_answer *a)
 {
 	struct sender *s = user;
 	struct exporter *x = s->destination->exporter;
 	struct judgement j = { .verdict = VERDICT_DONE };
 
+	if (s->asking) {
+		on_asked(s, a);
+		return;
+	}
 	s->judge(s->destination, a, s->range, &j);
 	switch (j.verdict) {
 	case VERDICT_DONE:
@@ -141,6 +201,9 @@ static void on_answer(void *user, const struct http_answer *a)
 	case VERDICT_HOLD:
 		wait_owner(s, &j);
 		return;
+	case VERDICT_ASK:
+		begin_asking(s, &j);
+		return;
 	case VERDICT_HALVE:
 	case VERDICT_PARTIAL:
 		exporter_fine(x);
@@ -148,10 +211,12 @@ static void on_answer(void *user, const struct http_answer *a)
 		break;
 	case VERDICT_REFUSED:
 		exporter_fine(x);
-		if (j.refused >= s->range)
-			j.refused = s->range - 1;
-		exporter_refuse(x, j.refused, j.why);
-		pass(s, j.refused + 1);
+		if (j.refused > 0 && j.refused < s->range) {
+			s->range = j.refused;
+			break;
+		}
+		exporter_refuse(x, 0, j.why);
+		pass(s, 1);
 		break;
 	}
 	if (s->sending)
@@ -210,7 +275,7 @@ void sender_flush(struct sender *s)
 
 size_t sender_under_way(const struct sender *s)
 {
-	return s->wait ? 0 : (s->sending ? s->sending->count - s->from : 0) + s->filling->count;
+	return s->wait && !s->asking ? 0 : (s->sending ? s->sending->count - s->from : 0) + s->filling->count;
 }
 
 void sender_close(struct sender *s)

@@ -11,7 +11,9 @@
  *	    HOLD     the same, but only the owner can mend it (credentials, names): wait longer, say what it is
  *	    HALVE    something in the range is refused: send the first half, and so on, until the record is found. A
  *	             range of one is refused: told, left out
- *	    REFUSED  this one record is refused, and those before it in the range are in
+ *	    REFUSED  this one record is refused; those before it may be in or not, and are sent again without it
+ *	    ASK      accepted, and not safe yet: ask ask_path with ask_body until judge_asked() says that it is; after
+ *	             SENDER_ASK_SECONDS without, send the range again
  *	    PARTIAL  as HALVE, while what is good is in already: after SENDER_HALVINGS requests for one batch it is taken
  *	             as it is, with the number of records that were lost
  *
@@ -29,15 +31,18 @@ enum {
 	SENDER_BYTES = 1 << 20,
 	SENDER_HALVINGS = 100,
 	SENDER_PATH_MAX = 1024,
+	SENDER_ASK_SECONDS = 120,
 };
 
-enum verdict { VERDICT_DONE, VERDICT_RETRY, VERDICT_HOLD, VERDICT_HALVE, VERDICT_REFUSED, VERDICT_PARTIAL };
+enum verdict { VERDICT_DONE, VERDICT_RETRY, VERDICT_HOLD, VERDICT_HALVE, VERDICT_REFUSED, VERDICT_PARTIAL,
+	       VERDICT_ASK };
 
 struct judgement {
 	enum verdict verdict;
 	size_t refused;			/* REFUSED: which of the range, from 0; PARTIAL: how many, 0 = not told */
 	char why[384];			/* judgement_say(): for the owner; never a secret */
 	uint64_t retry_after;		/* s; 0: as often as is usual */
+	char ask_path[128], ask_body[64];	/* ASK */
 };
 
 struct batch {
@@ -52,12 +57,19 @@ struct sender {
 	char path[SENDER_PATH_MAX];	/* behind the URL; the destination may change it between requests */
 	/* Judges an answer to `range` records. */
 	void (*judge)(struct destination *d, const struct http_answer *a, size_t range, struct judgement *ret);
+	/* Judges an answer to a question: true: the range is safe. Only RETRY of the verdicts counts. May be NULL. */
+	bool (*judge_asked)(struct destination *d, const struct http_answer *a, struct judgement *ret);
 	/* Called before a request that follows a HOLD: read the secrets again. May be NULL. */
 	void (*renew)(struct destination *d);
 	struct batch batches[2], *filling, *sending;	/* sending NULL: nothing is under way */
 	size_t from, range;		/* of sending */
 	unsigned failures, halvings;
 	bool held;
+	/* ASK */
+	bool asking;
+	char ask_path[128], ask_body[64];
+	int64_t asking_since;
+	unsigned asked;
 	sd_event_source *wait;
 };
 
