@@ -27,6 +27,7 @@
 
 enum {
 	EVENTS_AT_ONCE = 128,
+	CAME_BACK_MOST = 2,
 	ROUNDS = 8,			/* of the run queue and the epoll set before other sources get their turn */
 };
 
@@ -159,20 +160,31 @@ struct device_use *flow_device_use(struct flows *t, const char *name)
 	return unused;
 }
 
-/* Whether `a` is the near end of one of our connections to a cloud: then a device is ourselves. */
-static bool is_our_own(const struct flows *t, const struct flow_address *a)
+/* The flow whose connection to the cloud has `a` as its near end: a device that has it is ourselves. NO_SLOT: none. */
+static uint32_t near_end_of(const struct flows *t, const struct flow_address *a)
 {
 	if (t->near_ports[a->port] == 0)
-		return false;
+		return NO_SLOT;
 	for (uint32_t slot = 0; slot < t->unused; slot++) {
 		struct flow_address near;
 
 		if (t->entries[slot].state == FLOW_FREE || t->slots[slot].near_port != a->port)
 			continue;
 		if (socket_name(flow_side_fd(&t->slots[slot], DIR_CLOUD), &near) && flow_address_equal(&near, a))
-			return true;
+			return slot;
 	}
-	return false;
+	return NO_SLOT;
+}
+
+/*
+ * With keep_source our near ends have the device's address and a port that the device may choose as well, for it
+ * knows nothing of ours: once is chance, a loop comes round again.
+ */
+static bool is_loop(const struct flows *t, uint32_t before)
+{
+	if (before == NO_SLOT)
+		return false;
+	return !(t->entries[before].flags & FLOW_KEEPS_SOURCE) || t->slots[before].came_back >= CAME_BACK_MOST;
 }
 
 bool flows_full(const struct flows *t)
@@ -184,6 +196,7 @@ bool flows_full(const struct flows *t)
 int flows_add(struct flows *t, const struct flow_request *q)
 {
 	struct device_use *use = flow_device_use(t, q->name);
+	uint32_t before = near_end_of(t, &q->device);
 	struct flow_entry *entry;
 	struct flow *f;
 	uint32_t slot;
@@ -193,7 +206,7 @@ int flows_add(struct flows *t, const struct flow_request *q)
 		e = -ENFILE;
 	else if (!use || use->flows >= q->device_limit)
 		e = -EUSERS;
-	else if (is_our_own(t, &q->device))
+	else if (is_loop(t, before))
 		e = -ELOOP;
 	else
 		e = 0;
@@ -211,6 +224,7 @@ int flows_add(struct flows *t, const struct flow_request *q)
 	entry = &t->entries[slot];
 	*f = (struct flow){
 		.use = (uint16_t)(use - t->use),
+		.came_back = before == NO_SLOT ? 0 : (uint8_t)(t->slots[before].came_back + 1),
 		.generation = f->generation == UINT32_MAX ? 1 : f->generation + 1,
 	};
 	memset(entry, 0, sizeof(*entry));

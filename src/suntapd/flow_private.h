@@ -30,6 +30,7 @@ struct flow {
 	uint8_t candidate, candidates;		/* the one tried now, of how many */
 	int error;
 	uint16_t near_port;			/* of our connection to the cloud; 0 while there is none */
+	uint8_t came_back;			/* how often, by its addresses, it may have passed through us before */
 	uint32_t generation;			/* how often the slot was used: the upper half of the id */
 	struct flow_address *cloud;		/* candidates; only while CONNECTING to one of several */
 };

@@ -619,6 +619,30 @@ static void loop(void **state)
 	close(device);
 }
 
+/* With keep_source our near end looks as a device may look by chance: only what comes round again is refused. */
+static void loop_with_kept_source(void **state)
+{
+	struct bench *b = *state;
+	struct flow_request q = {
+		.name = "roof", .device_limit = 10, .cloud = &b->door_address, .cloud_count = 1, .keep_source = true,
+	};
+	int device = dial(&b->door_address), e = 0, taken = 0;
+
+	while (e == 0 && taken < 10) {
+		struct sockaddr_storage peer;
+		socklen_t length = sizeof(peer);
+
+		RUN_UNTIL(b, (q.fd = accept4(b->door, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0);
+		flow_address_set(&q.device, (struct sockaddr *)&peer);
+		e = flows_add(b->flows, &q);
+		taken += e == 0;
+	}
+	assert_int_equal(e, -ELOOP);
+	assert_int_equal(taken, 3);		/* the device's, and two that could be chance */
+	assert_int_equal(end_of(b, device), 'R');
+	close(device);
+}
+
 static void untapped(void **state)
 {
 	struct bench *b = *state;
@@ -746,7 +770,8 @@ int main(void)
 		TEST(crossing_words_and_reset), TEST(reset_after_half_close), TEST(fin_and_reset_at_once),
 		TEST(cloud_speaks_and_resets_at_once),
 		TEST(refused), TEST(next_candidate), TEST(no_address), TEST(early_words_and_fin), TEST(too_late),
-		TEST(reset_while_connecting), TEST(limit_of_all), TEST(limit_of_a_device), TEST(loop), TEST(untapped),
+		TEST(reset_while_connecting), TEST(limit_of_all), TEST(limit_of_a_device), TEST(loop), TEST(loop_with_kept_source),
+		TEST(untapped),
 		TEST(stopped), TEST(chaos),
 	};
 
