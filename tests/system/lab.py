@@ -26,6 +26,7 @@ import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
+SANITIZED = "asan" in os.path.basename(BUILD)       # memory and time are not what they are otherwise
 SOAK = int(os.environ.get("SUNTAP_SOAK", "1"))      # so many times more of everything
 INVERTER, CLOUD, GATEWAY = "192.168.50.2", "203.0.113.10", "192.168.50.1"
 INVERTER6, CLOUD6, GATEWAY6 = "fd00:50::2", "fd00:113::10", "fd00:50::1"

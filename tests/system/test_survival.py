@@ -55,7 +55,7 @@ def check(done, reports, what):
     print(f"{what}: {done} times, {sum(r['flows'] for r in reports)} flows, {sent} bytes up, {received} down")
     assert sum(r["mismatches"] for r in reports) == 0
     assert all(r["ok"] == r["flows"] for r in reports), reports
-    assert sent > 1_000_000
+    assert sent > 200_000       # their lengths are random
 
 
 def kill(s):
