@@ -21,7 +21,6 @@ enum {
 	FIELDS_MAX = READING_VALUES_MAX + 32,
 	STORE = 64 * 1024,
 	HEX_MOST = 2048,		/* bytes of an unknown frame that are shown */
-	PROBE_NS = 1000 * 1000 * 1000,
 };
 
 /* One entry while it is put together. There is one writer, so one store is enough. */
@@ -366,12 +365,8 @@ int journal_say(int priority, const char *text)
 bool journal_is_there(struct journal *j)
 {
 	static const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket" };
-	int64_t now = now_monotonic();
 
-	if (j->probed && now - j->probed < PROBE_NS)
-		return true;
-	j->probed = connect(j->probe, (const struct sockaddr *)&address, sizeof(address)) == 0 ? now : 0;
-	return j->probed != 0;
+	return connect(j->probe, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
 int journal_open(struct journal *j)
@@ -380,8 +375,9 @@ int journal_open(struct journal *j)
 	if (j->probe < 0)
 		return -errno;
 	tzset();	/* reads the zone's file now, as later it can not */
-	/* libsystemd opens its socket with the first entry */
-	return journal_say(LOG_DEBUG, "The decoder starts");
+	/* libsystemd opens its socket with the first entry; that nobody may be there yet is dealt with later */
+	journal_say(LOG_DEBUG, "The decoder starts");
+	return 0;
 }
 
 void journal_close(struct journal *j)

@@ -15,14 +15,13 @@
 
 struct journal {
 	int probe;		/* AF_UNIX socket that connects to journald's to see whether it is there */
-	int64_t probed;		/* monotonic, when last found there */
 };
 
 /* Opens what it needs for good; afterwards only sendmsg() and connect() on `probe` are used. 0 or -errno. */
 int journal_open(struct journal *j);
 void journal_close(struct journal *j);
 
-/* libsystemd answers success where no journald listens, so look before each entry (at most once a second for real). */
+/* libsystemd answers success where no journald listens, so look before each entry: a microsecond each. */
 bool journal_is_there(struct journal *j);
 
 /* Each writes one entry: 0 or -errno. flow may be NULL. */

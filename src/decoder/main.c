@@ -93,10 +93,15 @@ static void after_entry(struct decoder *d, int e)
 		fprintf(stderr, "suntap-decoder: the journal refused an entry: %s\n", strerror(-e));
 }
 
-#define WRITE(d, entry)                          \
-	do {                                     \
-		before_entry(d);                 \
-		after_entry(d, (entry));         \
+/* ECONNREFUSED: journald went between our look and the entry. */
+#define WRITE(d, entry)                                       \
+	do {                                                  \
+		int written;                                  \
+		do {                                          \
+			before_entry(d);                      \
+			written = (entry);                    \
+		} while (written == -ECONNREFUSED);           \
+		after_entry(d, written);                      \
 	} while (0)
 
 static void count(_Atomic uint64_t *counter)
