@@ -44,11 +44,12 @@ LIBS_shared    := -linih -lsystemd
 LIBS_suntapd   := -lnftnl -lmnl -lseccomp -lsystemd -lresolv
 LIBS_decoder   := -lseccomp -lcap-ng -lsystemd
 LIBS_tool      := -lpcap
+LIBS_sim       := -lm
 LIBS_export    := -lcurl -lz -ljansson -lsystemd
 
 USES_suntapd        := suntapd shared
 USES_suntap-decoder := decoder protocols shared
-USES_suntap         := tool protocols shared
+USES_suntap         := tool sim protocols shared
 USES_suntap-export  := export protocols shared
 
 .PHONY: all
@@ -58,7 +59,7 @@ define folder_rules
 $(BUILD)/$(1).a: $(call folder_objects,$(1))
 	$$(Q)mkdir -p $$(@D) && rm -f $$@ && $(AR) rcs $$@ $$^
 endef
-$(foreach f,suntapd decoder tool protocols export shared,$(eval $(call folder_rules,$(f))))
+$(foreach f,suntapd decoder tool sim protocols export shared,$(eval $(call folder_rules,$(f))))
 
 define program_rules
 $(BUILD)/$(1): $(BUILD)/obj/$(firstword $(USES_$(1)))/main.o $(patsubst %,$(BUILD)/%.a,$(USES_$(1)))
@@ -230,7 +231,7 @@ uninstall:
 FUZZ_SECONDS ?= 20
 FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BUILD   := $(BUILD)/fuzz
-FUZZ_FOLDERS := suntapd tool decoder protocols shared
+FUZZ_FOLDERS := suntapd tool sim decoder protocols shared
 
 .PHONY: fuzz fuzz-programs fuzz-corpus
 fuzz: deps-fuzz fuzz-programs fuzz-corpus

@@ -6,6 +6,7 @@
 #include "shared/util.h"
 #include "tool/decode.h"
 #include "tool/maps_command.h"
+#include "tool/sim_command.h"
 
 static const struct {
 	const char *name;
@@ -14,6 +15,7 @@ static const struct {
 } commands[] = {
 	{ "decode", decode_main, "what captured conversations say (pcap, pcapng, transcripts)" },
 	{ "maps", maps_main, "which register maps there are, and whether one is good" },
+	{ "sim", sim_main, "a device or a cloud that does not exist, to try things with" },
 };
 
 static void usage(FILE *to)
