@@ -120,6 +120,11 @@ static bool scale(const struct field *f, int64_t raw, struct number *ret)
 {
 	int64_t m;
 
+	/* Bits, not a quantity: fault 64 of 64 is no minus sign. */
+	if (f->type == FIELD_U64 && raw < 0 && f->mul == 1 && f->div == 1 && !f->add && !f->mask && f->low > f->high) {
+		*ret = (struct number){ raw, NUMBER_UNSIGNED };
+		return true;
+	}
 	if (f->mask)
 		raw = (int64_t)((uint64_t)raw >> f->shift & f->mask);
 	if (__builtin_mul_overflow(raw, f->mul, &m))

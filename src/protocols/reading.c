@@ -14,13 +14,17 @@ size_t number_format(struct number n, char *buf)
 {
 	char digits[24];
 	size_t count = 0, out = 0, decimals = n.decimals > 9 ? 9 : n.decimals;
-	uint64_t m = n.mantissa < 0 ? 0 - (uint64_t)n.mantissa : (uint64_t)n.mantissa;
+	bool minus = n.mantissa < 0 && n.decimals != NUMBER_UNSIGNED;
+	uint64_t m = minus ? 0 - (uint64_t)n.mantissa : (uint64_t)n.mantissa;
+
+	if (n.decimals == NUMBER_UNSIGNED)
+		decimals = 0;
 
 	do {
 		digits[count++] = (char)('0' + m % 10);
 		m /= 10;
 	} while (m || count <= decimals);
-	if (n.mantissa < 0)
+	if (minus)
 		buf[out++] = '-';
 	while (count) {
 		buf[out++] = digits[--count];
@@ -33,6 +37,8 @@ size_t number_format(struct number n, char *buf)
 
 double number_double(struct number n)
 {
+	if (n.decimals == NUMBER_UNSIGNED)
+		return (double)(uint64_t)n.mantissa;
 	return (double)n.mantissa / (double)power_of_ten[n.decimals > 9 ? 9 : n.decimals];
 }
 
@@ -45,6 +51,8 @@ bool number_round(struct number *n, unsigned int decimals)
 {
 	int64_t by, half;
 
+	if (n->decimals == NUMBER_UNSIGNED)
+		return false;
 	if (decimals > 9)
 		decimals = 9;
 	if (n->decimals <= decimals) {

@@ -15,8 +15,11 @@
 
 struct number {
 	int64_t mantissa;
-	uint8_t decimals;	/* 0 … 9 */
+	uint8_t decimals;	/* 0 … 9, or NUMBER_UNSIGNED */
 };
+
+/* In place of decimals: a 64-bit code whose highest bit is set, the mantissa is its uint64_t. */
+enum { NUMBER_UNSIGNED = 255 };
 
 /* Writes e.g. "-12.50", NUL-terminated, never "-0.00"; returns the length. buf holds >= 24 bytes. */
 size_t number_format(struct number n, char *buf);
