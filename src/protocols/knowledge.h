@@ -9,6 +9,15 @@
 enum {
 	DEVICES_MAX = 1024,
 	RECORDS_REMEMBERED = 256,	/* a power of two */
+	REGISTER_BLOCKS_MAX = 48,
+};
+
+/* Which registers a report carries, in its order. */
+struct register_blocks {
+	uint16_t count;
+	struct register_block {
+		uint16_t first, count;
+	} block[REGISTER_BLOCKS_MAX];
 };
 
 struct device {
@@ -22,6 +31,7 @@ struct device {
 	bool has_type;
 	uint32_t type;			/* Deye's register 0 */
 	const struct map *modbus_map;	/* found by evidence once */
+	struct register_blocks blocks;	/* that its cloud had it poll; count 0: not known */
 	const struct map *totals_map;
 	uint64_t totals;		/* map_work.totals for that map */
 	struct {
