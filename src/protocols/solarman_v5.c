@@ -228,17 +228,25 @@ static bool letter_or_digit(uint8_t c)
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-/* Without a map: what stands where most makers have the serial, if it looks like one. */
-static void serial_of_unknown(struct reading *r, const uint8_t *payload, size_t n)
+/* Without a map: what stands where a serial may, if it looks like one. */
+static bool serial_at(struct reading *r, const uint8_t *payload, size_t n, size_t at)
 {
 	size_t length = 0;
 
-	while (length < 16 && RECORD_HEAD + length < n && letter_or_digit(payload[RECORD_HEAD + length]))
+	while (length < 16 && at + length < n && letter_or_digit(payload[at + length]))
 		length++;
 	if (length < 10)
-		return;
-	memcpy(r->serial, payload + RECORD_HEAD, length);
+		return false;
+	memcpy(r->serial, payload + at, length);
 	r->serial[length] = '\0';
+	return true;
+}
+
+/* Deye's three-phase hybrids (lists 0x..11) have a head that is four bytes longer. */
+static void serial_of_unknown(struct reading *r, const uint8_t *payload, size_t n, uint32_t list)
+{
+	if (!serial_at(r, payload, n, RECORD_HEAD) && (list & 0xff) == 0x11)
+		serial_at(r, payload, n, RECORD_HEAD + 4);
 }
 
 static void data_record(struct decoder *d, struct v5 *v, const uint8_t *p, size_t n)
@@ -267,7 +275,7 @@ static void data_record(struct decoder *d, struct v5 *v, const uint8_t *p, size_
 		map_decode_bytes(m, w, p, n, r);
 		r->model = r->model ? r->model : m->model;
 	} else {
-		serial_of_unknown(r, p, n);
+		serial_of_unknown(r, p, n, list);
 	}
 	r->info = !w->measurements;
 	if (device) {
@@ -352,11 +360,19 @@ static void handshake(struct decoder *d, struct v5 *v, const uint8_t *p, size_t 
 static void wifi_state(struct decoder *d, struct v5 *v, const uint8_t *p, size_t n)
 {
 	struct reading *r = decoder_reading(d, v->logger);
+	struct device *device;
 
-	/* The same code carries other short records (type 04: the inverter's serial): not understood. */
+	r->info = true;
+	/* The same code carries other short records; of one it is known that it names the inverter. */
+	if (p[0] == 4 && serial_at(r, p, n, 15)) {
+		device = knowledge_device(d->k, v->logger);
+		if (device)
+			memcpy(device->serial, r->serial, sizeof(device->serial));
+		decoder_publish(d, r);
+		return;
+	}
 	if ((p[0] & 0x7f) != 1 || n < 1 + TIMES)
 		return;
-	r->info = true;
 	r->historic = p[0] & 0x80;
 	reading_add_integer(r, "uptime", le32(p + 5));
 	own_time(r, p + 1);
