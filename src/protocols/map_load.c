@@ -1034,8 +1034,15 @@ static void field_none(struct instance *in, struct field *f)
 	char part[64];
 
 	if (!list) {
-		if (d->has_none && f->type == FIELD_U16 && f->item < 0)
-			f->none[f->none_count++] = d->none;
+		/* Of a longer number: each of its words is that value. */
+		if (d->has_none && f->item < 0 &&
+		    (f->type == FIELD_U16 || f->type == FIELD_U32 || f->type == FIELD_U64)) {
+			uint64_t word = (uint64_t)d->none & 0xffff;
+			uint64_t all = word * UINT64_C(0x0001000100010001);
+
+			f->none[f->none_count++] = f->type == FIELD_U16 ? (int64_t)word :
+						   f->type == FIELD_U32 ? (int64_t)(all & UINT32_MAX) : (int64_t)all;
+		}
 		return;
 	}
 	while (next_part(&list, part, sizeof(part))) {

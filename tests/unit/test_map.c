@@ -190,6 +190,9 @@ static void what_is_no_value(void **state)
 	IS("[a]\nat = 0\nnone = 0xffff\n", "\xff\xff", "a", "nothing");
 	IS("[a]\nat = 0\nnone = 0xffff\ntype = s16\n", "\xff\xff", "a", "nothing");
 	IS("none_u16 = 0xffff\n[a]\nat = 0\n", "\xff\xff", "a", "nothing");
+	IS("none_u16 = 0xffff\n[a]\nat = 0\ntype = u32\n", "\xff\xff\xff\xff", "a", "nothing");
+	IS("none_u16 = 0xffff\n[a]\nat = 0\ntype = u32\n", "\xff\xff\xff\xfe", "a", "4294967294");
+	IS("none_u16 = 0xffff\n[a]\nat = 0\ntype = u64\n", "\xff\xff\xff\xff\xff\xff\xff\xff", "a", "nothing");
 	IS("none_u16 = 0xffff\n[a]\nat = 0\nnone =\n", "\xff\xff", "a", "65535");
 	IS("none_u16 = 0xffff\n[a]\nat = 0\ntype = s16\n", "\xff\xff", "a", "-1");
 	/* Physics: by the name's ending, or by the map. */
