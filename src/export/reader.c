@@ -37,6 +37,8 @@ struct reader {
 	struct machine *machines;
 	size_t count, turn, of_turn;
 	bool changed;			/* the list of machines is to be made anew */
+	bool dirty;			/* something was written: a new machine may be among it */
+	int64_t found;			/* monotonic, when the list was made */
 	bool first;			/* so far only the machines that were there when we started */
 	struct log_limit damaged;
 	struct reader_counts counts;
@@ -196,7 +198,8 @@ static void find_machines(struct reader *r)
 	const void *data;
 	size_t length;
 
-	r->changed = false;
+	r->changed = r->dirty = false;
+	r->found = now_monotonic();
 	if (!many(r)) {
 		sd_id128_t id;
 		char text[SD_ID128_STRING_MAX];
@@ -293,13 +296,16 @@ int reader_fd(const struct reader *r)
 
 void reader_process(struct reader *r)
 {
-	bool invalid = sd_journal_process(r->watcher) == SD_JOURNAL_INVALIDATE;
+	int e = sd_journal_process(r->watcher);
+	bool invalid = e == SD_JOURNAL_INVALIDATE;
 
 	for (size_t i = 0; i < r->count; i++) {
 		r->machines[i].dry = false;
 		r->machines[i].stale |= invalid;
 	}
-	r->changed |= invalid;
+	/* A file is there before the entry in it that names its machine. */
+	r->dirty |= e > 0 && many(r);
+	r->changed |= invalid || (r->dirty && now_monotonic() - r->found > NSEC_PER_SEC);
 }
 
 /* Entry m stands at: 1 = a record, 0 = nothing in it for us. */
