@@ -227,10 +227,11 @@ uninstall:
 		[ ! -d $(DESTDIR)$$d ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$d; done
 
 # ---------------------------------------------------------------- fuzz
-# A libFuzzer program for each tests/fuzz/fuzz_*.c; it may use all folders. FUZZ=name for one of them.
+# A libFuzzer program for each tests/fuzz/fuzz_*.c; it may use all folders. FUZZ=name for one of them. Beside the sources, as
+# programs that run from their build folder find their maps there.
 FUZZ_SECONDS ?= 20
 FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_BUILD   := $(BUILD)/fuzz
+FUZZ_BUILD   := build-fuzz
 FUZZ_FOLDERS := suntapd tool sim decoder protocols shared
 
 .PHONY: fuzz fuzz-programs fuzz-corpus
@@ -260,7 +261,7 @@ fuzz-corpus:
 # ---------------------------------------------------------------- clean
 .PHONY: clean
 clean:
-	rm -rf $(BUILD) build-asan
+	rm -rf $(BUILD) build-asan build-fuzz
 
 # ---------------------------------------------------------------- bench
 $(BUILD)/bench/load: tests/bench/load.c
