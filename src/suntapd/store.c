@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "shared/util.h"
+#include "suntapd/sockets.h"
 
 enum {
 	PATIENCE_MS = 50,
@@ -160,7 +161,11 @@ void store_drop_untaken(void)
 		if (!store.names[i])
 			continue;
 		store_remove("%s", store.names[i]);
-		close(SD_LISTEN_FDS_START + i);
+		/* nobody will go on with this flow: both its ends have to know, now */
+		if (strncmp(store.names[i], "flow-", strlen("flow-")) == 0)
+			socket_close(SD_LISTEN_FDS_START + i, true);
+		else
+			close(SD_LISTEN_FDS_START + i);
 		free(store.names[i]);
 		store.names[i] = NULL;
 	}
