@@ -285,6 +285,7 @@ help:
 		'make demo         as root: captured bytes through the real thing, in network namespaces' \
 		'make check        as root: build without warnings, lint, unit tests, whole-system tests' \
 		'make asan         as root: the tests under ASan and UBSan' \
+		'make soak         as root: the system tests, ten times as long' \
 		'make fuzz         a fuzzer for each parser; FUZZ_SECONDS=20, FUZZ=name' \
 		'make bench        as root: beside HAProxy and beside plain forwarding' \
 		'make lint         headers alone, gcc and clang, cppcheck, manuals, scripts' \
