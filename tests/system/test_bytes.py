@@ -68,7 +68,7 @@ def test_slow_reader(lab, slow):
     before = daemon.memory()
     slowly = ["--read-rate", 300000, "--rcvbuf", 20000]
     server = lab.server("--flows", 20, *(slowly if slow == "cloud" else []))
-    up, down = (2000000, 1000) if slow == "cloud" else (1000, 2000000)
+    up, down = (1500000, 1000) if slow == "cloud" else (1000, 1500000)
     client = lab.client("--flows", 20, "--exact", "--plain", "--up", up, "--down", down, *(slowly if slow == "device" else []))
     most = 0
     while client.process.poll() is None or server.process.poll() is None:
@@ -153,6 +153,6 @@ def test_one_byte_segments(lab):
     """A device that sends byte by byte: slots of pipes, not their bytes, are what runs out first."""
     lab.start()
     server = lab.server()
-    client = lab.client("--flows", 20, "--bytes", 30000, "--exact", "--chunk", 1, "--plain", "--timeout", 50).result()
+    client = lab.client("--flows", 20, "--bytes", 15000, "--exact", "--chunk", 1, "--plain", "--timeout", 50).result()
     server.result()
-    assert client["sent"] == client["received"] == 600000
+    assert client["sent"] == client["received"] == 300000

@@ -354,7 +354,7 @@ def test_mad(lab):
     page = next(f"/proc/{daemon.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{daemon.pid}/fd")
                 if os.readlink(f"/proc/{daemon.pid}/fd/{fd}") == "/memfd:suntap-ring-reader (deleted)")
     rng = random.Random(5)
-    for head in (1 << 63, 1 << 40, 2**64 - (1 << 30)):
+    for head in (1 << 63, 1 << 40, 2**64 - (1 << 30))[:max(SOAK, 2)]:
         old = daemon.decoder()
         os.kill(old, signal.SIGSTOP)
         with open(page, "r+b") as f:

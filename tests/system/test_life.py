@@ -101,6 +101,14 @@ def test_killed_again_and_again_under_traffic(lab):
     assert sum(1 for e in lab.events("FLOW_CLOSED") if e["SUNTAP_END"] != "stopped") > 20
 
 
+def test_flows_end_with_their_process(lab):
+    """Nobody keeps its descriptors: after kill -9 both ends of a flow hear of its end at once."""
+    daemon = lab.start()
+    _, device, conn = through(lab, lab.listen())
+    daemon.kill()
+    assert end_of(device, 2) in ("fin", "reset") and end_of(conn, 2) in ("fin", "reset")
+
+
 def test_goes_on_after_kill_9(lab):
     """With a manager that keeps its descriptors: killed in the middle of transfers, again and again, no byte is lost."""
     daemon = lab.start(keep=True)

@@ -235,6 +235,26 @@ def test_closed_window(lab):
     ended(lab, "cloud-lost")
 
 
+def test_device_that_starts_again(lab):
+    """It loses power and comes back with the same address and the same port: the old flow ends, the new one works."""
+    daemon = lab.start()
+    listener = lab.listen()
+    device, conn, _ = lab.pair(listener, source=(INVERTER, 40000))
+    device.sendall(b"old")
+    assert receive(conn, 3) == b"old"
+    run("nft", "add table inet t; add chain inet t c { type filter hook output priority 0; };"
+        "add rule inet t c tcp sport 40000 drop", host="inverter")
+    reset(device)
+    time.sleep(0.1)
+    run("nft", "flush", "table", "inet", "t", host="inverter")
+    device, again, _ = lab.pair(listener, source=(INVERTER, 40000))
+    device.sendall(b"new")
+    assert receive(again, 3) == b"new"
+    assert end_of(conn) == "reset"
+    ended(lab, "device-reset")
+    assert daemon.flows() == 1
+
+
 def test_urgent_data(lab):
     """An urgent byte (a broken logger's, or an attacker's) stops nothing: what is sent before and after it arrives."""
     lab.start()
