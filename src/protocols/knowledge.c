@@ -161,21 +161,80 @@ static bool in_question(const struct map *m, const struct modbus_question *q)
 	       map_has_registers(m, q->registers.first, q->registers.count);
 }
 
-static bool requirements_met(const struct map *m, const struct map_registers *g)
+static bool find_register(const struct map_registers *groups, size_t count, uint32_t reg, uint32_t *ret)
+{
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *p;
+
+		if (reg < groups[i].first || reg - groups[i].first >= groups[i].count)
+			continue;
+		p = groups[i].bytes + 2 * (size_t)(reg - groups[i].first);
+		*ret = (uint32_t)p[0] << 8 | p[1];
+		return true;
+	}
+	return false;
+}
+
+static bool requirements_met(const struct map *m, const struct map_registers *groups, size_t count)
 {
 	for (size_t i = 0; i < m->require_count; i++) {
 		const struct map_require *r = &m->requires[i];
-		const uint8_t *p;
 		uint32_t v;
 
-		if (r->reg < g->first || r->reg - g->first >= g->count)
-			return false;
-		p = g->bytes + 2 * (size_t)(r->reg - g->first);
-		v = (uint32_t)p[0] << 8 | p[1];
-		if (v < r->low || v > r->high)
+		if (!find_register(groups, count, r->reg, &v) || v < r->low || v > r->high)
 			return false;
 	}
 	return m->require_count;
+}
+
+static bool has_groups(const struct map *m, const struct map_registers *groups, size_t count)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (groups[i].first + groups[i].count - 1 > m->groups_up_to)
+			return false;
+	for (size_t g = 0; g < m->group_count; g++) {
+		size_t i = 0;
+
+		while (i < count && (groups[i].first != m->groups[g].first ||
+				     groups[i].first + groups[i].count - 1 != m->groups[g].last))
+			i++;
+		found += i < count;
+	}
+	return found == m->group_count;
+}
+
+const struct map *knowledge_groups_map(const struct knowledge *k, struct device *d, const char *protocol,
+				       uint32_t layout, const struct map_registers *groups, size_t count)
+{
+	const struct map *found = NULL, *known = NULL;
+	size_t most = 0;
+	bool two = false;
+
+	for (size_t i = 0; i < k->map_count; i++) {
+		const struct map *m = k->maps[i];
+
+		if (m->group_count < most || !map_fits_record(m, protocol, "layout", layout, 0) ||
+		    !has_groups(m, groups, count))
+			continue;
+		if (m->group_count > most) {
+			most = m->group_count;
+			found = known = NULL;
+			two = false;
+		}
+		if (d && d->record_map == m)
+			known = m;
+		if (m->require_count && !requirements_met(m, groups, count))
+			continue;
+		two |= found != NULL;
+		found = m;
+	}
+	if (!found || two)
+		return known;
+	if (d && found->require_count)
+		d->record_map = found;
+	return found;
 }
 
 /* All of what was read lies in the map's blocks: only then it may be claimed by the range alone. */
@@ -221,7 +280,7 @@ const struct map *knowledge_modbus_map(const struct knowledge *k, struct device 
 	for (size_t i = 0; i < k->map_count; i++) {
 		const struct map *m = k->maps[i];
 
-		if (in_question(m, q) && requirements_met(m, &q->registers)) {
+		if (in_question(m, q) && requirements_met(m, &q->registers, 1)) {
 			two = found;
 			found = m;
 		}

@@ -30,7 +30,7 @@ struct device {
 	uint32_t sensor_list;		/* of the last record; 0: none */
 	bool has_type;
 	uint32_t type;			/* Deye's register 0 */
-	const struct map *modbus_map;	/* found by evidence once */
+	const struct map *modbus_map, *record_map;	/* found by evidence once */
 	struct register_blocks blocks;	/* that its cloud had it poll; count 0: not known */
 	const struct map *totals_map;
 	uint64_t totals;		/* map_work.totals for that map */
@@ -61,6 +61,14 @@ uint64_t *device_totals(struct device *d, const struct map *m);
 
 const struct map *knowledge_record_map(const struct knowledge *k, const char *protocol, const char *key_name,
 				       uint32_t key, size_t length);
+
+/*
+ * Which map reads a record of these register groups. Where maps ask for the same groups, what their
+ * `require` finds in the registers decides; without evidence, what it found the last time for d
+ * (may be NULL). NULL: none, or not certain which.
+ */
+const struct map *knowledge_groups_map(const struct knowledge *k, struct device *d, const char *protocol,
+				       uint32_t layout, const struct map_registers *groups, size_t count);
 
 struct modbus_question {
 	uint32_t sensor_list;		/* of the carrier's request, 0: none */

@@ -116,7 +116,16 @@ static bool is_none(const struct field *f, int64_t raw)
 	return false;
 }
 
-static bool scale(const struct field *f, int64_t raw, struct number *ret)
+static bool outside(struct map_work *w, const struct field *f, int64_t mantissa)
+{
+	if (f->low > f->high || (mantissa >= f->low && mantissa <= f->high))
+		return false;
+	if (f->refuses)
+		w->unbelievable = f;
+	return true;
+}
+
+static bool scale(struct map_work *w, const struct field *f, int64_t raw, struct number *ret)
 {
 	int64_t m;
 
@@ -138,7 +147,7 @@ static bool scale(const struct field *f, int64_t raw, struct number *ret)
 	}
 	if (__builtin_add_overflow(m, f->add, &m))
 		return false;
-	if (f->low <= f->high && (m < f->low || m > f->high))
+	if (outside(w, f, m))
 		return false;
 	ret->mantissa = m;
 	ret->decimals = f->decimals;
@@ -193,7 +202,7 @@ static bool all_zero(const struct map_work *w, const struct field *f)
 	return true;
 }
 
-static bool compute(const struct map_work *w, const struct field *f, struct number *ret)
+static bool compute(struct map_work *w, const struct field *f, struct number *ret)
 {
 	struct number n = { .mantissa = f->type == FIELD_PRODUCT };
 
@@ -219,9 +228,7 @@ static bool compute(const struct map_work *w, const struct field *f, struct numb
 				return false;
 		}
 	}
-	if (!number_round(&n, f->decimals))
-		return false;
-	if (f->low <= f->high && (n.mantissa < f->low || n.mantissa > f->high))
+	if (!number_round(&n, f->decimals) || outside(w, f, n.mantissa))
 		return false;
 	*ret = n;
 	return true;
@@ -231,7 +238,13 @@ static void publish_text(struct map_work *w, const struct field *f, const uint8_
 			 struct reading *r)
 {
 	const char *text;
+	size_t plain = 0;
 
+	if (f->plain) {
+		while (plain < length && bytes[plain] >= ' ' && bytes[plain] <= '~')
+			plain++;
+		length = plain;
+	}
 	switch (f->role) {
 	case ROLE_SERIAL:
 		text_clean(r->serial, sizeof(r->serial), bytes, length);
@@ -375,9 +388,25 @@ static void decode_real(const struct map *m, struct map_work *w, const struct fi
 	       (double)f->add / (double)number_power_of_ten(f->decimals);
 	if (!number_from_double(real, f->decimals, &n))
 		return;
-	if (f->low <= f->high && (n.mantissa < f->low || n.mantissa > f->high))
+	if (outside(w, f, n.mantissa))
 		return;
 	publish_number(m, w, f, n.mantissa, n, r);
+}
+
+/* As printed, so the limits are held against all of its digits. */
+static void decode_decimal(const struct map *m, struct map_work *w, const struct field *f, struct number n,
+			   struct reading *r)
+{
+	double by = (double)number_power_of_ten(f->decimals), real = number_double(n) * by;
+
+	if (f->mul != number_power_of_ten(f->decimals) || f->div != 1 || f->add) {
+		decode_real(m, w, f, number_double(n), r);
+	} else if (f->low <= f->high && (real < (double)f->low || real > (double)f->high)) {
+		if (f->refuses)
+			w->unbelievable = f;
+	} else {
+		publish_number(m, w, f, n.mantissa, n, r);
+	}
 }
 
 static void decode_integer(const struct map *m, struct map_work *w, const struct field *f, int64_t raw,
@@ -387,7 +416,7 @@ static void decode_integer(const struct map *m, struct map_work *w, const struct
 
 	if (f->none_count && is_none(f, raw))
 		return;
-	if (scale(f, raw, &n))
+	if (scale(w, f, raw, &n))
 		publish_number(m, w, f, raw, n, r);
 }
 
@@ -463,6 +492,10 @@ static void decode_item(const struct map *m, struct map_work *w, const struct fi
 		if (f->type != FIELD_TEXT)
 			decode_real(m, w, f, item->real, r);
 		break;
+	case ITEM_DECIMAL:
+		if (f->type != FIELD_TEXT)
+			decode_decimal(m, w, f, item->decimal, r);
+		break;
 	case ITEM_TEXT:
 		if (f->type == FIELD_TEXT)
 			publish_text(w, f, item->text, item->length, r);
@@ -474,6 +507,7 @@ static void start(const struct map *m, struct map_work *w)
 {
 	memset(w->have, 0, m->name_count * sizeof(w->have[0]));
 	w->measurements = 0;
+	w->unbelievable = NULL;
 	w->has_device_time = false;
 }
 

@@ -36,7 +36,7 @@ enum field_type {
 	FIELD_U32, FIELD_S32,
 	FIELD_U64, FIELD_S64,
 	FIELD_F32,
-	FIELD_TEXT,		/* text(n): n bytes */
+	FIELD_TEXT,		/* text(n), ascii(n): n bytes */
 	FIELD_VERSION,		/* 0x4010: V4.0.10 */
 	FIELD_HEX,		/* 0x002a: 002A */
 	FIELD_DATETIME,		/* year - 2000, month, day, hour, minute, second: a byte each */
@@ -87,6 +87,8 @@ struct field {
 	bool hidden;		/* for conditions and sums only */
 	bool info;		/* identification or setting: no measurement */
 	bool sized;		/* the map states the type (counts for items, which bring their own) */
+	bool plain;		/* text ends before the first byte that is no printable ASCII */
+	bool refuses;		/* outside its limits: nothing of the record is to be believed */
 	int8_t total;		/* bit for "was above 0", -1: not such a counter */
 	uint8_t condition_count, term_count;
 	uint16_t zero_first, zero_count;	/* unless_zero: in map->terms */
@@ -129,6 +131,9 @@ struct map {
 	size_t modbus_type_count;
 	struct map_require requires[MAP_KEYS_MAX];
 	size_t require_count;
+	struct map_range groups[MAP_KEYS_MAX];	/* that a record of register groups has to have */
+	size_t group_count;
+	uint32_t groups_up_to;			/* and none beyond this register */
 	int modbus_function;	/* 0: 3 and 4 */
 	bool info;
 	struct field *fields;
@@ -174,10 +179,11 @@ struct map_registers {
 };
 
 struct map_item {		/* the value of an item as the wire had it */
-	enum { ITEM_ABSENT, ITEM_INTEGER, ITEM_REAL, ITEM_TEXT } kind;
+	enum { ITEM_ABSENT, ITEM_INTEGER, ITEM_REAL, ITEM_DECIMAL, ITEM_TEXT } kind;
 	uint8_t width;		/* bytes of an integer */
 	int64_t integer;
 	double real;
+	struct number decimal;	/* as printed; keeps its decimals where the map does not scale */
 	const uint8_t *text;
 	size_t length;
 };
@@ -188,6 +194,7 @@ struct map_work {
 	struct number number[MAP_FIELDS_MAX];
 	struct map_item items[MAP_FIELDS_MAX];	/* by field */
 	size_t measurements;			/* out: values that are no identification */
+	const struct field *unbelievable;	/* out: one that refuses, NULL: none */
 	bool has_device_time;
 	int64_t device_time;			/* out: the field device_time, seconds of its wall clock */
 	uint64_t *totals;			/* in and out, may be NULL: bits of counters that were above 0 */

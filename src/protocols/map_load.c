@@ -51,7 +51,8 @@ static_assert(ARRAY_SIZE(field_keys) == FIELD_KEY_COUNT && FIELD_KEY_COUNT <= (i
 enum map_key_name {
 	MAP_PROTOCOL, MAP_SOURCE, MAP_MODEL, MAP_FAMILY, MAP_PART, MAP_INCLUDE, MAP_LENGTH, MAP_ORDER,
 	MAP_WORDS, MAP_REGISTERS, MAP_INFO, MAP_NONE_U16, MAP_SENSOR_LIST, MAP_DATA_ID, MAP_LAYOUT,
-	MAP_MODBUS, MAP_MODBUS_LIST, MAP_MODBUS_TYPE, MAP_MODBUS_REQUIRE, MAP_MODBUS_FUNCTION, MAP_KEY_COUNT,
+	MAP_MODBUS, MAP_MODBUS_LIST, MAP_MODBUS_TYPE, MAP_MODBUS_REQUIRE, MAP_MODBUS_FUNCTION,
+	MAP_GROUPS, MAP_GROUPS_UP_TO, MAP_REQUIRE, MAP_REFUSE, MAP_KEY_COUNT,
 };
 
 static const char *const map_keys[] = {
@@ -62,6 +63,8 @@ static const char *const map_keys[] = {
 	[MAP_LAYOUT] = "layout", [MAP_MODBUS] = "modbus", [MAP_MODBUS_LIST] = "modbus_list",
 	[MAP_MODBUS_TYPE] = "modbus_type", [MAP_MODBUS_REQUIRE] = "modbus_require",
 	[MAP_MODBUS_FUNCTION] = "modbus_function",
+	[MAP_GROUPS] = "groups", [MAP_GROUPS_UP_TO] = "groups_up_to", [MAP_REQUIRE] = "require",
+	[MAP_REFUSE] = "refuse",
 };
 static_assert(ARRAY_SIZE(map_keys) == MAP_KEY_COUNT && MAP_KEY_COUNT <= (int)KEYS_MAX, "a key without a name");
 
@@ -612,10 +615,10 @@ static size_t number_list(struct load *l, const struct section *s, int key, cons
 	return count;
 }
 
-static void map_requires(struct load *l, const struct section *s)
+static void map_requires(struct load *l, const struct section *s, int key)
 {
 	struct map *m = l->map;
-	const char *list = s->values[MAP_MODBUS_REQUIRE];
+	const char *list = s->values[key];
 	char part[96];
 
 	while (list && next_part(&list, part, sizeof(part))) {
@@ -624,19 +627,41 @@ static void map_requires(struct load *l, const struct section *s)
 		uint64_t low, high;
 
 		if (m->require_count == MAP_KEYS_MAX) {
-			complain(l, s, s->lines[MAP_MODBUS_REQUIRE], "modbus_require: more than %d", MAP_KEYS_MAX);
+			complain(l, s, s->lines[key], "%s: more than %d", map_keys[key], MAP_KEYS_MAX);
 			return;
 		}
 		if (in)
 			*in = '\0';
 		if (!in || !parse_u32(part, 0xffff, &r->reg) || !parse_span(in + 4, 0xffff, &low, &high)) {
-			complain(l, s, s->lines[MAP_MODBUS_REQUIRE],
-				 "modbus_require: write REGISTER in LOW..HIGH, e.g. 79 in 4500..6500");
+			complain(l, s, s->lines[key], "%s: write REGISTER in LOW..HIGH, e.g. 79 in 4500..6500",
+				 map_keys[key]);
 			return;
 		}
 		r->low = (uint32_t)low;
 		r->high = (uint32_t)high;
 		m->require_count++;
+	}
+}
+
+/* The groups a record must have: of the maps that fit, the one that asks for the most reads it. */
+static void map_groups(struct load *l, const struct section *s)
+{
+	struct map *m = l->map;
+	const char *list = s->values[MAP_GROUPS], *up_to = s->values[MAP_GROUPS_UP_TO];
+	char part[64];
+
+	m->groups_up_to = 0xffff;
+	if (up_to && !parse_u32(up_to, 0xffff, &m->groups_up_to))
+		complain(l, s, s->lines[MAP_GROUPS_UP_TO], "groups_up_to: \"%s\" is no register", up_to);
+	while (list && next_part(&list, part, sizeof(part))) {
+		uint64_t low, high;
+
+		if (m->group_count == MAP_KEYS_MAX || !parse_span(part, 0xffff, &low, &high)) {
+			complain(l, s, s->lines[MAP_GROUPS], "groups: \"%s\": write e.g. 0..124, 1000..1124; up to %d",
+				 part, MAP_KEYS_MAX);
+			return;
+		}
+		m->groups[m->group_count++] = (struct map_range){ (uint32_t)low, (uint32_t)high, -1 };
 	}
 }
 
@@ -688,14 +713,17 @@ static void compile_map_section(struct load *l)
 					   ARRAY_SIZE(m->modbus_lists));
 	m->modbus_type_count = number_list(l, s, MAP_MODBUS_TYPE, "modbus_type", m->modbus_types,
 					   ARRAY_SIZE(m->modbus_types));
-	map_requires(l, s);
+	map_requires(l, s, MAP_MODBUS_REQUIRE);
+	map_requires(l, s, MAP_REQUIRE);
+	map_groups(l, s);
 	if (s->values[MAP_MODBUS_FUNCTION]) {
 		if (parse_u32(s->values[MAP_MODBUS_FUNCTION], 4, &v) && v >= 3)
 			m->modbus_function = (int)v;
 		else
 			complain(l, s, s->lines[MAP_MODBUS_FUNCTION], "modbus_function: 3 or 4");
 	}
-	m->modbus = m->modbus_claim || m->modbus_list_count || m->modbus_type_count || m->require_count;
+	m->modbus = m->modbus_claim || m->modbus_list_count || m->modbus_type_count ||
+		    s->values[MAP_MODBUS_REQUIRE];
 	if (!m->part && !*m->protocol && !m->modbus)
 		complain(l, s, s->line, "nothing says when this map is used: protocol, a modbus_… key, or part = yes");
 	if (m->modbus && !m->range_count)
@@ -811,17 +839,19 @@ static const char *value(struct instance *in, enum field_key key)
 
 static void field_type(struct instance *in, struct field *f)
 {
-	const char *text = value(in, KEY_TYPE);
+	const char *text = value(in, KEY_TYPE), *open;
 	char list[256] = "";
 	uint32_t n;
 
 	f->sized = text;
 	if (!text)
 		text = in->s->values[KEY_ITEM] ? "s32" : "u16";
-	if (!strncmp(text, "text(", 5) && text[strlen(text) - 1] == ')') {
+	open = strchr(text, '(');
+	f->plain = open == text + 5 && !memcmp(text, "ascii", 5);
+	if ((f->plain || (open == text + 4 && !memcmp(text, "text", 4))) && text[strlen(text) - 1] == ')') {
 		char digits[16];
 
-		snprintf(digits, sizeof(digits), "%.*s", (int)strlen(text) - 6, text + 5);
+		snprintf(digits, sizeof(digits), "%.*s", (int)strlen(open) - 2, open + 1);
 		if (parse_u32(digits, 512, &n) && n) {
 			f->type = FIELD_TEXT;
 			f->width = (uint16_t)n;
@@ -843,7 +873,7 @@ static void field_type(struct instance *in, struct field *f)
 		strncat(list, types[i].name, sizeof(list) - strlen(list) - 1);
 		strncat(list, ", ", sizeof(list) - strlen(list) - 1);
 	}
-	WRONG(in, KEY_TYPE, "type: unknown type \"%s\"; known are: %stext(n) with n up to 512", text, list);
+	WRONG(in, KEY_TYPE, "type: unknown type \"%s\"; known are: %stext(n) and ascii(n) with n up to 512", text, list);
 }
 
 static bool field_number(struct instance *in, enum field_key key, uint64_t max, uint64_t *ret)
@@ -1024,6 +1054,21 @@ static void field_limits(struct instance *in, struct field *f)
 	}
 	f->low = any ? rounded(low * by > -9e18 ? low * by : -9e18) : 1;
 	f->high = any ? rounded(high * by < 9e18 ? high * by : 9e18) : 0;
+}
+
+/* Quantities of which one beyond its limits makes the whole record unbelievable, by the name's ending. */
+static void field_refuses(struct instance *in, struct field *f)
+{
+	const struct load *l = in->l;
+	int main_section = l->files[0].main_section;
+	const char *list = main_section < 0 ? NULL : l->sections[main_section].values[MAP_REFUSE];
+	char part[64];
+
+	while (list && next_part(&list, part, sizeof(part))) {
+		size_t n = strlen(f->name), m = strlen(part);
+
+		f->refuses |= n >= m && !strcmp(f->name + n - m, part);
+	}
 }
 
 static void field_none(struct instance *in, struct field *f)
@@ -1240,6 +1285,7 @@ static bool add_field(struct load *l, const struct section *s, const char *id, s
 	if (f->type == FIELD_SUM && !s->values[KEY_DIGITS])
 		f->decimals = most_decimals(m, f);
 	field_limits(in, f);
+	field_refuses(in, f);
 	f->hidden = !parse_yes(l, s, KEY_PUBLISH, "publish", true);
 	f->info = parse_yes(l, s, KEY_INFO, "info", f->type == FIELD_TEXT || f->type == FIELD_VERSION ||
 			    f->type == FIELD_HEX || f->type == FIELD_DATETIME ||

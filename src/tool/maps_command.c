@@ -85,6 +85,19 @@ static void append_numbers(char text[CHOSEN_MAX], const char *what, const uint32
 	}
 }
 
+static void append_requires(char text[CHOSEN_MAX], const struct map *m)
+{
+	for (size_t i = 0; i < m->require_count; i++) {
+		const struct map_require *r = &m->requires[i];
+
+		append(text, ", where ");
+		append_register(text, r->reg);
+		append(text, " is %" PRIu32, r->low);
+		if (r->high != r->low)
+			append(text, "..%" PRIu32, r->high);
+	}
+}
+
 /* "sensor_list 0x02b0, length 21..409; Modbus 0x3000..0x302f of list 0x02b0" */
 static void chosen(const struct map *m, char text[CHOSEN_MAX])
 {
@@ -103,6 +116,13 @@ static void chosen(const struct map *m, char text[CHOSEN_MAX])
 		append_span(text, m);
 		if (!*text)
 			append(text, "each record");
+		for (size_t i = 0; i < m->group_count; i++)
+			append(text, "%s%" PRIu32 "..%" PRIu32, i ? ", " : ", groups ", m->groups[i].first,
+			       m->groups[i].last);
+		if (m->groups_up_to != 0xffff)
+			append(text, ", none beyond %" PRIu32, m->groups_up_to);
+		if (!m->modbus)
+			append_requires(text, m);
 	}
 	if (!m->modbus)
 		return;
@@ -115,15 +135,7 @@ static void chosen(const struct map *m, char text[CHOSEN_MAX])
 	}
 	append_numbers(text, " of list ", m->modbus_lists, m->modbus_list_count);
 	append_numbers(text, ", device type ", m->modbus_types, m->modbus_type_count);
-	for (size_t i = 0; i < m->require_count; i++) {
-		const struct map_require *r = &m->requires[i];
-
-		append(text, ", where ");
-		append_register(text, r->reg);
-		append(text, " is %" PRIu32, r->low);
-		if (r->high != r->low)
-			append(text, "..%" PRIu32, r->high);
-	}
+	append_requires(text, m);
 }
 
 /* Values it may give: names, not alternatives of one name. */
