@@ -154,7 +154,7 @@ static bool starts(const uint8_t *bytes, size_t length, const char *with)
 const char *sniff_known(const uint8_t *bytes, size_t length)
 {
 	static const char *const http[] = { "GET /", "POST /", "PUT /", "HEAD /", "DELETE /", "OPTIONS ",
-					    "CONNECT ", "PATCH /", "HTTP/1.", "PRI * HTTP/2" };
+					    "CONNECT ", "PATCH /", "HTTP/1.0 ", "HTTP/1.1 ", "PRI * HTTP/2" };
 	size_t at;
 
 	for (size_t i = 0; i < sizeof(http) / sizeof(http[0]); i++)
