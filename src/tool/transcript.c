@@ -108,7 +108,7 @@ int transcript_read(FILE *stream, struct session *session, struct transcript_res
 			c = segment(&r, c == '>' ? DIR_DEVICE : DIR_CLOUD);
 		} else if (c == '#') {
 			c = rest_of_line(&r, text, sizeof(text));
-			if (!strcmp(text, " GAP")) {
+			if (!strncmp(text, " GAP", 4) && (!text[4] || text[4] == ' ')) {
 				session_gap(session, DIR_DEVICE);
 				session_gap(session, DIR_CLOUD);
 			}
