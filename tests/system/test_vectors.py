@@ -20,13 +20,17 @@ compare = importlib.util.module_from_spec(spec)
 loader.exec_module(compare)
 
 CASES = sorted(p for p in VECTORS.rglob("*.txt"))
-HEADS = {"solarman-v5": 13, "solarman-more-maps": 13, "tsun-gen3": 23, "inteless": 0}	# bytes of a frame beside what its length counts
+# bytes of a frame beside what its length counts
+HEADS = {"solarman-v5": 13, "solarman-more-maps": 13, "tsun-gen3": 23, "inteless": 0, "growatt": 0}
 
 # A good 0x4210 frame is a reading, as in 4210-data-02b0.txt; this case lists its frames only.
 FRAMES_ONLY = {"solarman-v5/malformed-two-in-one-segment.txt": "solarman-v5/4210-data-02b0.txt"}
 
 # Byte for byte the packet of inteless/report-292.txt, as a decoder of V5 alone meets it: to skip.
 LOOKALIKE = "solarman-v5/lookalike-inteless-292.txt"
+
+# What only the first bytes of a flow may be: a bad checksum that is believed, bodies without a serial.
+AT_START = {"growatt/bad-checksum.txt", "growatt/v06-encrypted-session.txt"}
 
 # No a5, and no length that GEN3 could believe: skipped in any protocol.
 RUBBISH = {">": b"\xff\x13ping\xfe", "<": b"\xfepong\x07\xff"}
@@ -98,6 +102,8 @@ def test_vector(path, way, tmp_path):
     words = protocol(path)
     if words and words[1] == "solarman-at" and way is not as_captured:
         return	# datagrams: cutting or joining makes other messages of them
+    if way is after_rubbish and name(path) in AT_START:
+        return
     case = compare.Case(path)
     segments = way(case.segments)
     rows = decode(segments, words, tmp_path)
