@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <systemd/sd-id128.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@
 enum {
 	MACHINES_MAX = 4096,
 	TURN = 256,			/* entries of one machine before the next has its turn */
-	REOPEN = 200000,		/* entries after which the mapped windows of a handle are let go */
+	TRIM = 6 << 20,			/* bytes of fields after which mapped pages are let go, see trim_maps() */
 };
 
 struct machine {
@@ -28,7 +29,6 @@ struct machine {
 	bool stale;			/* files came or went: open again */
 	bool dry;			/* at its end, until something changes */
 	bool told;			/* that its journal fails */
-	unsigned since_open;
 };
 
 struct reader {
@@ -41,6 +41,7 @@ struct reader {
 	int64_t found;			/* monotonic, when the list was made */
 	bool first;			/* so far only the machines that were there when we started */
 	struct log_limit damaged;
+	size_t since_trim;		/* bytes of fields that were read */
 	struct reader_counts counts;
 };
 
@@ -116,7 +117,6 @@ static int open_machine(struct reader *r, struct machine *m)
 		e = add_matches(r, m->journal, m->id);
 	if (e < 0)
 		goto fail;
-	m->since_open = 0;
 	m->stale = false;
 	if (!m->at[0]) {
 		e = r->options.since ? sd_journal_seek_realtime_usec(m->journal, r->options.since) : sd_journal_seek_head(m->journal);
@@ -328,8 +328,10 @@ static int read_entry(struct reader *r, struct machine *m, struct record *ret)
 	if (r->options.until && when > r->options.until)
 		return 0;
 	sd_journal_restart_data(m->journal);
-	while ((e = sd_journal_enumerate_available_data(m->journal, &data, &length)) > 0)
+	while ((e = sd_journal_enumerate_available_data(m->journal, &data, &length)) > 0) {
+		r->since_trim += length;
 		record_field(ret, data, length);
+	}
 	if (e < 0) {
 		uint64_t held;
 
@@ -348,12 +350,34 @@ static int read_entry(struct reader *r, struct machine *m, struct record *ret)
 	return 1;
 }
 
+/*
+ * libsystemd keeps 64 maps of 8 MB for each handle, and every page of them that was read counts as ours. They are the
+ * page cache's: dropping them from our table costs a fault for those that are looked at again. (Opening the handle
+ * anew does the same and takes ten times as long.)
+ */
+static void trim_maps(struct reader *r)
+{
+	CLEANUP(fclosep) FILE *maps = fopen("/proc/self/maps", "re");
+	char line[600];
+
+	r->since_trim = 0;
+	while (maps && fgets(line, sizeof(line), maps)) {
+		unsigned long begin, end;
+		char flags[5];
+
+		/* 7f6ab7800000-7f6ab8000000 r--s 00800000 00:1f 1234    /var/log/journal/…/system.journal */
+		if (sscanf(line, "%lx-%lx %4s", &begin, &end, flags) == 3 && flags[1] == '-' && flags[3] == 's' &&
+		    strstr(line, ".journal"))
+			madvise((void *)begin, end - begin, MADV_DONTNEED);
+	}
+}
+
 /* 1 = a record, 0 = none of this machine now */
 static int next_of(struct reader *r, struct machine *m, struct record *ret)
 {
 	if (m->dry)
 		return 0;
-	if (m->journal && (m->stale || m->since_open >= REOPEN)) {
+	if (m->journal && m->stale) {
 		sd_journal_close(m->journal);
 		m->journal = NULL;
 	}
@@ -374,7 +398,8 @@ static int next_of(struct reader *r, struct machine *m, struct record *ret)
 			m->dry = true;
 			return 0;
 		}
-		m->since_open++;
+		if (r->since_trim >= TRIM)
+			trim_maps(r);
 		if (read_entry(r, m, ret))
 			return 1;
 		if (r->options.until && r->counts.position > r->options.until) {
