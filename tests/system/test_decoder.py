@@ -377,17 +377,14 @@ def test_ring_full_of_events(lab):
     lab.client("--flows", 1000, "--parallel", 50, "--bytes", 100).result()
     server.result()
     os.kill(daemon.decoder(), signal.SIGCONT)
-    server = lab.server()
-    lab.client("--flows", 1, "--bytes", 100, "--seed", 99).result()
-    server.result()
     sums = []
 
     def add_up():
         sums[:] = [len(lab.events("FLOW_OPENED")), len(lab.events("FLOW_CLOSED")),
                    sum(int(e.get("SUNTAP_LOST_EVENTS", 0)) for e in lab.events("GAP"))]
-        return sum(sums) == 2002
+        return sum(sums) == 2000
 
-    until(add_up, 10, f"opened, closed and lost events to be 2,002 together: {sums}")
+    until(add_up, 10, f"opened, closed and lost events to be 2,000 together: {sums}")
     assert sums[2] > 1000
 
 

@@ -335,6 +335,18 @@ def test_reload_that_fails_half_way(lab):
     assert not is_straight(through(lab, lab.listen(port=10005), port=10005)[0])
 
 
+def test_reload_of_what_takes_a_restart(lab):
+    """Told, and the listeners of the new file are gone again as well."""
+    daemon = lab.start()
+    daemon.write("[suntapd]\nmark = 0x40/0x40\n" + DEVICE + "[device shed]\nway = direct\nlisten = :18000\n"
+                 "upstream = 203.0.113.10:10000\n")
+    daemon.reload()
+    assert "restart" in lab.wait_events("CONFIG_REFUSED")[0]["MESSAGE"]
+    with pytest.raises(ConnectionRefusedError):
+        lab.dial(GATEWAY, 18000)
+    assert not is_straight(through(lab, lab.listen())[0])
+
+
 def test_reload_under_traffic(lab):
     daemon = lab.start()
     server = lab.server("--timeout", 50)
