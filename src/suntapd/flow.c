@@ -85,12 +85,14 @@ static void run(struct flows *t)
 
 		for (int i = 0; i < n; i++)
 			on_socket(t, &events[i]);
-		if (last != NO_SLOT) {
-			do {
-				slot = flow_queue_take(t, &t->run);
-				if (slot != NO_SLOT)
-					flow_service(t, slot);
-			} while (slot != NO_SLOT && slot != last);
+		/* `last` may have ended meanwhile, so each flow gets one turn at most */
+		for (unsigned turns = t->now; last != NO_SLOT && turns > 0; turns--) {
+			slot = flow_queue_take(t, &t->run);
+			if (slot == NO_SLOT)
+				break;
+			flow_service(t, slot);
+			if (slot == last)
+				break;
 		}
 		after_batch(t);
 		if (n < EVENTS_AT_ONCE && t->run.first == NO_SLOT)
@@ -422,6 +424,7 @@ void flows_tell_gaps(struct flows *t)
 	if (!t->tap.owes)
 		return;
 	t->tap.owes = false;
+	tap_tell_lost_events(&t->tap);
 	for (uint32_t slot = 0; slot < t->unused; slot++)
 		for (enum dir d = 0; d < DIR_COUNT; d++)
 			if (t->entries[slot].state != FLOW_FREE)

@@ -44,12 +44,22 @@ size_t tap_share(struct tap *t, const struct pipe *pipe, size_t n)
 	return shared > 0 ? (size_t)shared : 0;
 }
 
-static void tell_lost_events(struct tap *t)
+void tap_tell_lost_events(struct tap *t)
 {
 	struct ring_record rec = { .kind = RING_LOST_EVENTS, .time = now_realtime(), .lost = t->lost_events };
 
-	if (t->lost_events && ring_put(t->ring, &rec, NULL, 0) == 0)
+	if (t->lost_events == 0)
+		return;
+	if (ring_put(t->ring, &rec, NULL, 0) == 0)
 		t->lost_events = 0;
+	else
+		t->owes = true;
+}
+
+static void lose_event(struct tap *t)
+{
+	t->lost_events++;
+	t->owes = true;
 }
 
 void tap_tell_gap(struct tap *t, uint64_t flow, enum dir dir, uint64_t end, uint64_t *lost)
@@ -128,9 +138,9 @@ void tap_flow_opened(struct tap *t, const struct flow_entry *entry)
 		.kind = RING_OPEN, .flow = entry->id, .time = entry->opened, .length = sizeof(*entry),
 	};
 
-	tell_lost_events(t);
+	tap_tell_lost_events(t);
 	if (ring_put(t->ring, &rec, entry, 0) < 0)
-		t->lost_events++;
+		lose_event(t);
 }
 
 void tap_flow_closed(struct tap *t, uint64_t flow, const struct flow_close *close, const uint64_t lost[DIR_COUNT],
@@ -140,12 +150,12 @@ void tap_flow_closed(struct tap *t, uint64_t flow, const struct flow_close *clos
 		.kind = RING_CLOSE, .flow = flow, .time = now_realtime(), .length = sizeof(*close),
 	};
 
-	tell_lost_events(t);
+	tap_tell_lost_events(t);
 	for (enum dir d = 0; d < DIR_COUNT; d++) {
 		uint64_t untold = lost[d];
 
 		tap_tell_gap(t, flow, d, copied[d], &untold);
 	}
 	if (ring_put(t->ring, &rec, close, 0) < 0)
-		t->lost_events++;
+		lose_event(t);
 }

@@ -26,7 +26,7 @@ struct tap {
 	struct pipe pipe;		/* owned */
 	uint64_t lost_bytes;		/* in all, for the status */
 	uint64_t lost_events;		/* opens and closes not told yet */
-	bool owes;			/* some direction has lost bytes that are not told yet */
+	bool owes;			/* bytes of some direction, or events, were lost and are not told yet */
 };
 
 int tap_open(struct tap *t, struct ring *ring);		/* 0 or -errno */
@@ -50,6 +50,9 @@ void tap_repeat(struct tap *t, uint64_t flow, enum dir dir, const struct pipe *p
 
 /* Tells a gap of *lost bytes (0: none) that ends at offset `end`, if there is room. */
 void tap_tell_gap(struct tap *t, uint64_t flow, enum dir dir, uint64_t end, uint64_t *lost);
+
+/* The same for opens and closes. */
+void tap_tell_lost_events(struct tap *t);
 
 void tap_flow_opened(struct tap *t, const struct flow_entry *entry);
 void tap_flow_closed(struct tap *t, uint64_t flow, const struct flow_close *close, const uint64_t lost[DIR_COUNT],
