@@ -272,9 +272,12 @@ $(BUILD)/bench/drain: tests/bench/drain.c $(BUILD)/shared.a
 $(BUILD)/bench/decode: tests/bench/decode.c $(BUILD)/protocols.a $(BUILD)/shared.a
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS_shared)
 
+$(BUILD)/bench/journal: tests/bench/journal.c $(BUILD)/decoder.a $(BUILD)/protocols.a $(BUILD)/shared.a
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS_decoder) $(LIBS_protocols) $(LIBS_shared)
+
 # Beside HAProxy and plain forwarding, in namespaces of its own; nothing else should run on the machine.
 .PHONY: bench
-bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain $(BUILD)/bench/decode
+bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain $(BUILD)/bench/decode $(BUILD)/bench/journal
 	tests/lab/net-lab $(PYTHON) tests/bench/bench.py
 
 # ---------------------------------------------------------------- help

@@ -218,6 +218,37 @@ def ping():
     return {"RTT us": p50, "RTT p99 us": p99}
 
 
+def ping_beside_bulk(variant):
+    """Round trips of one device while another sends as fast as it can."""
+    other = subprocess.Popen(inside("inverter", LOAD, "source", CLOUD, SINK, 1.5, FLOWS), stdout=subprocess.DEVNULL)
+    p50, _, p99 = map(float, run(*inside("inverter", LOAD, "ping", CLOUD, ECHO, 1000, 1024)).split())
+    other.wait()
+    return {"RTT beside bulk us": p50, "RTT beside bulk p99 us": p99}
+
+
+def decoding():
+    """Frames a second from memory to readings, a row for each protocol: a captured record of it, again and again."""
+    cases = [
+        "solarman-v5/4210-data-02b0", "solarman-v5/4210-data-5408-deye-m80", "tsun-gen3/04-inverter-ms600",
+        "alphaess/push-a", "inteless/report-306-a", "apsystems/aps18-captured", "growatt/v06-mic-data",
+    ]
+    files = [TOP / f"tests/vectors/{c}.txt" for c in cases]
+    rows = []
+    for path in filter(pathlib.Path.exists, files):
+        name, frames, mbytes, readings, values = run(BUILD / "bench/decode", TOP / "maps", 1, path).split()
+        rows.append(f"| {path.parent.name}/{name[:-4]} | {float(frames):,.0f} | {mbytes} | {float(readings):,.0f} | {values} |")
+    return ["", "From memory to readings, on one core, without journal:", "",
+            "| record | frames/s | MB/s | readings/s | values each |", "| --- | --- | --- | --- | --- |", *rows]
+
+
+def journal():
+    fields, ours, bare = map(float, run(
+        TOP / "tests/lab/journal-lab", BUILD / "bench/journal", TOP / "maps",
+        TOP / "tests/vectors/solarman-v5/4210-data-02b0.txt", 2 * ROUNDS + 1, 2000).split())
+    return ["", f"Into a real journald: {ours:,.0f} readings/s of {fields:.0f} fields; sd_journal_sendv() with the same fields "
+            f"{bare:,.0f}/s: ratio {ours / bare:.2f}."]
+
+
 def idle(variant, work, flows):
     """Resident memory of each of so many idle flows, against none."""
     with Ends():
@@ -259,6 +290,7 @@ def measure(work):
                 row = bulk(v, getattr(v, "sends", None))
                 if not getattr(v, "sends", None):
                     row.update(ping())
+                    row.update(ping_beside_bulk(v))
                 v.stop()
             if getattr(v, "decoder", "") == "drain":
                 words = v.said.split("drained ")[1].split()
@@ -280,12 +312,14 @@ def main():
         result = measure(work)
         plain, peer = result["plain forwarding"], result["HAProxy"]
         out = [f"{ROUNDS} rounds of {SECONDS:g} s, {FLOWS} flows, medians; {os.cpu_count()} processors for everything, both ends included.",
-               "", "| path | GB/s | to HAProxy | to plain | its CPU s/GB | to HAProxy | its helper's CPU s/GB | machine's CPU s/GB | RTT of 1 KB, us | p99 |",
-               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+               "", "| path | GB/s | to HAProxy | to plain | its CPU s/GB | to HAProxy | its helper's CPU s/GB | machine's CPU s/GB | RTT of 1 KB, us | p99 | beside bulk | p99 |",
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
         for name, r in result.items():
             out.append(f"| {name} | {r['GB/s']:.2f} | {ratio(r['GB/s'], peer['GB/s'])} | {ratio(r['GB/s'], plain['GB/s'])} | "
                        f"{r['CPU s/GB']:.3f} | {ratio(r['CPU s/GB'], peer['CPU s/GB'])} | {r['helper CPU s/GB']:.3f} | "
-                       f"{r['machine CPU s/GB']:.3f} | {r.get('RTT us', 0) or '-'} | {r.get('RTT p99 us', 0) or '-'} |")
+                       f"{r['machine CPU s/GB']:.3f} | "
+                       + " | ".join(f"{r[key]:.0f}" if key in r else "-" for key in ("RTT us", "RTT p99 us", "RTT beside bulk us",
+                                                                              "RTT beside bulk p99 us")) + " |")
         drained = result["suntap, every byte copied"]
         out += ["", f"Copied into the ring in the third row (median of a round): {drained['copied'] / 1e9:.2f} GB, "
                 f"not copied for want of room: {drained['not copied'] / 1e9:.3f} GB."]
@@ -294,7 +328,9 @@ def main():
         theirs = idle(HAProxy(flows + 50), work, flows)
         out += ["", f"Memory of an idle flow ({flows} flows): suntap {mine:.0f} bytes, HAProxy {theirs:.0f} bytes: "
                 f"ratio {mine / theirs:.3f}."]
+        out += decoding() + journal()
         print("\n".join(out))
+        (BUILD / "bench.md").write_text("\n".join(out) + "\n")
         (BUILD / "bench.json").write_text(json.dumps(result, indent=1))
 
 
