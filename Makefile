@@ -102,7 +102,7 @@ deps deps-demo deps-check deps-bench deps-fuzz:
 # Three hosts in network namespaces, a journald of its own, captured bytes through the real thing. Needs root.
 .PHONY: demo
 demo: deps-demo
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/suntapd $(BUILD)/suntap-decoder
 	@BUILD=$(abspath $(BUILD)) tests/demo/demo
 
 # ---------------------------------------------------------------- lint
@@ -163,7 +163,7 @@ $(BUILD)/tests/%: tests/tools/%.c Makefile
 tests: $(UNIT_TESTS) $(TEST_TOOLS)
 
 check: deps-check
-	@$(MAKE) --no-print-directory CI=1 lint all
+	@$(MAKE) --no-print-directory -j$$(nproc) CI=1 lint all
 	@$(MAKE) --no-print-directory CI=1 check-unit
 	@$(MAKE) --no-print-directory CI=1 check-system
 
@@ -184,7 +184,8 @@ soak: deps-check
 .PHONY: asan
 asan: deps-check
 	@export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1; \
-		$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined O=-O1 check-unit check-system
+		m="$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined O=-O1"; \
+		$$m -j$$(nproc) all tests && $$m check-unit check-system
 
 # ---------------------------------------------------------------- install
 # mode:source:folder; what is installed is what uninstall removes
@@ -245,9 +246,9 @@ fuzz: deps-fuzz fuzz-programs fuzz-corpus
 		sed -n 's/^stat::number_of_executed_units: //p' $(FUZZ_BUILD)/$$f.log; done
 
 fuzz-programs:
-	@$(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ_BUILD) SANITIZE=fuzzer-no-link,address,undefined \
+	@$(MAKE) --no-print-directory -j$$(nproc) CC=clang BUILD=$(FUZZ_BUILD) SANITIZE=fuzzer-no-link,address,undefined \
 		$(FUZZ_FOLDERS:%=$(FUZZ_BUILD)/%.a)
-	@$(MAKE) --no-print-directory CC=clang $(FUZZ:%=$(FUZZ_BUILD)/fuzz_%)
+	@$(MAKE) --no-print-directory -j$$(nproc) CC=clang $(FUZZ:%=$(FUZZ_BUILD)/fuzz_%)
 
 $(FUZZ_BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard $(FUZZ_BUILD)/*.a)
 	@echo "  LINK $@"
