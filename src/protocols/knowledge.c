@@ -138,13 +138,19 @@ uint64_t *device_totals(struct device *d, const struct map *m)
 }
 
 /* ------------------------------------------------ choosing a map */
-const struct map *knowledge_record_map(const struct knowledge *k, const char *protocol, const char *key_name,
+const struct map *knowledge_record_map(struct knowledge *k, const char *protocol, const char *key_name,
 				       uint32_t key, size_t length)
 {
-	for (size_t i = 0; i < k->map_count; i++)
-		if (map_fits_record(k->maps[i], protocol, key_name, key, length))
-			return k->maps[i];
-	return NULL;
+	struct map_choice *c = &k->choices[(key * 31 + length) % CHOICES];
+	size_t i = 0;
+
+	/* The same strings: their addresses are enough, another address is only looked for again. */
+	if (c->protocol == protocol && c->key_name == key_name && c->key == key && c->length == length)
+		return c->map;
+	while (i < k->map_count && !map_fits_record(k->maps[i], protocol, key_name, key, length))
+		i++;
+	*c = (struct map_choice){ protocol, key_name, key, length, i < k->map_count ? k->maps[i] : NULL };
+	return c->map;
 }
 
 static bool has(const uint32_t *list, size_t count, uint32_t v)

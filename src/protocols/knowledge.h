@@ -10,6 +10,7 @@ enum {
 	DEVICES_MAX = 1024,
 	RECORDS_REMEMBERED = 256,	/* a power of two */
 	REGISTER_BLOCKS_MAX = 48,
+	CHOICES = 64,
 };
 
 /* Which registers a report carries, in its order. */
@@ -48,6 +49,12 @@ struct knowledge {
 	size_t map_count;
 	struct device *newest, *oldest, *table[256];
 	size_t device_count;
+	struct map_choice {		/* of the records that come again and again; maps do not change */
+		const char *protocol, *key_name;
+		uint32_t key;
+		size_t length;
+		const struct map *map;
+	} choices[CHOICES];
 	struct map_work work;
 	struct reading reading;		/* one is made at a time */
 };
@@ -59,7 +66,8 @@ bool device_record_seen(struct device *d, uint32_t number, int64_t power_on);
 /* The totals that belong to this map (others are forgotten). */
 uint64_t *device_totals(struct device *d, const struct map *m);
 
-const struct map *knowledge_record_map(const struct knowledge *k, const char *protocol, const char *key_name,
+/* The first map that fits, or NULL. protocol and key_name are constants of the program. */
+const struct map *knowledge_record_map(struct knowledge *k, const char *protocol, const char *key_name,
 				       uint32_t key, size_t length);
 
 /*
