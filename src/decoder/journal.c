@@ -310,6 +310,18 @@ int journal_tls(const struct flow_entry *flow, const char *sni)
 	return send_entry(e);
 }
 
+int journal_encrypted(const struct flow_entry *flow, const char *protocol)
+{
+	struct entry *e = begin(LOG_NOTICE, MESSAGE_ID_ENCRYPTED);
+
+	field(e, "MESSAGE", "%s: its logger's firmware encrypts what it sends%s%s: relayed, not readable", flow->name,
+	      protocol ? " in " : "", protocol ? protocol : "");
+	flow_fields(e, flow);
+	if (protocol)
+		field(e, "SUNTAP_PROTOCOL", "%s", protocol);
+	return send_entry(e);
+}
+
 int journal_silent(const struct flow_entry *flow, int64_t seconds)
 {
 	struct entry *e = begin(LOG_NOTICE, MESSAGE_ID_SILENT);

@@ -35,6 +35,7 @@ int journal_tls(const struct flow_entry *flow, const char *sni);
 int journal_silent(const struct flow_entry *flow, int64_t seconds);
 int journal_gap(const struct flow_entry *flow, enum dir dir, uint64_t lost, uint64_t offset, uint64_t held_back);
 int journal_lost_events(uint64_t lost);
+int journal_encrypted(const struct flow_entry *flow, const char *protocol);
 int journal_command(const struct flow_entry *flow, const char *protocol, const char *key, const char *text);
 int journal_say(int priority, const char *text);
 

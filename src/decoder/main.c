@@ -192,6 +192,8 @@ static void on_note(void *ctx, enum dir dir, const char *key, const char *text)
 	/* what the cloud orders is an event for the owner; the rest is in the readings or of no weight */
 	if (dir == DIR_CLOUD && strcmp(key, "command") == 0)
 		WRITE(d, journal_command(&d->current->entry, d->current->protocol, key, text));
+	else if (strcmp(key, "encrypted") == 0)
+		WRITE(d, journal_encrypted(&d->current->entry, d->current->protocol));
 }
 
 static const struct session_events events = {

@@ -27,7 +27,7 @@ struct frame_info {
 	size_t length;		/* what the protocol's document counts as length */
 	const char *error;	/* NULL: good; else "checksum", "stop", "payload" … */
 	const char *carrier;	/* for frames inside others ("rtu"), else NULL */
-	bool known;		/* false: message type not in the document */
+	bool known;		/* false: its type, or what is in it, is not understood */
 	const uint8_t *bytes;	/* the whole frame as it was on the wire; valid during the call */
 	size_t size;
 	size_t private_at, private_size;	/* within bytes: names, SSIDs, passwords; not to be shown */

@@ -14,6 +14,7 @@
 #define MESSAGE_ID_UNKNOWN_FRAME      "ff672fd191af42d8a82172a84ca768bb"	/* a frame or a stream that no decoder understands, as hex */
 #define MESSAGE_ID_BAD_FRAME          "0bf8a78b8185493387cb88aeb73cfbbf"	/* a frame that failed its checksum or its form */
 #define MESSAGE_ID_TLS_SEEN           "17b922d738574f9293739b643c030f6d"	/* the flow is TLS: relayed, not readable */
+#define MESSAGE_ID_ENCRYPTED          "b17b79b5f78b44c783819c6be9ebb55d"	/* a protocol we know, with contents encrypted by the device */
 #define MESSAGE_ID_GAP                "e81c079cbfe848ba94440eec0e1a3b06"	/* the decoder missed bytes or events; the relay did not */
 #define MESSAGE_ID_DECODER_RESTARTED  "0ea3c098cd024ea1a818889415dca118"	/* the decoder died or hung and was started again */
 #define MESSAGE_ID_FLOW_REFUSED       "931508b5bb6a43f88bd89c81afed8c63"	/* a connection was refused by suntapd */
