@@ -226,7 +226,7 @@ static void set_time(struct reading *r, const uint8_t *p)
 static bool id_good(const uint8_t *p, size_t length)
 {
 	for (size_t i = 0; i < length && p[i]; i++)
-		if (p[i] <= ' ' || p[i] > '~')
+		if (p[i] < ' ' || p[i] > '~')
 			return false;
 	return true;
 }
@@ -258,6 +258,7 @@ struct record {
 static bool record_start(struct decoder *d, struct record *rec, size_t serials, size_t time_at)
 {
 	const uint8_t *second = rec->body + rec->id;
+	char key[READING_ID_MAX];
 	struct reading *r;
 
 	if (rec->n < serials * rec->id || rec->n < time_at + 6 || !id_good(rec->body, rec->id) ||
@@ -269,7 +270,10 @@ static bool record_start(struct decoder *d, struct record *rec, size_t serials, 
 		text_clean(r->serial, sizeof(r->serial), second, rec->id);
 	r->historic = rec->function == FN_STORED;
 	set_time(r, rec->body + time_at);
-	rec->device = knowledge_device(d->k, *r->serial ? r->serial : r->logger);
+	/* A meter goes by the serial of its inverter, and has totals of its own. */
+	snprintf(key, sizeof(key), "%.32s%s", *r->serial ? r->serial : r->logger,
+		 rec->function == FN_METER ? "#meter" : "");
+	rec->device = knowledge_device(d->k, key);
 	d->k->work.measurements = 0;
 	return true;
 }
@@ -277,7 +281,7 @@ static bool record_start(struct decoder *d, struct record *rec, size_t serials, 
 static void record_map(struct decoder *d, struct record *rec, const struct map *m)
 {
 	rec->map = m;
-	d->k->work.totals = rec->device ? device_totals(rec->device, m) : NULL;
+	d->k->work.totals = rec->device && !m->info ? device_totals(rec->device, m) : NULL;
 }
 
 /* 03 holding, 04 and 50 input registers. */
@@ -471,6 +475,11 @@ static void set_private(struct frame_info *info, uint8_t function)
 	info->private_size = info->size - from;
 }
 
+static void tell_unread(struct decoder *d, uint8_t function)
+{
+	decoder_note(d, DIR_CLOUD, "command", "cloud function=0x%02x, not understood", function);
+}
+
 static void command(struct decoder *d, struct frame_info *info, const struct record *rec, uint8_t version)
 {
 	const char *key = NULL;
@@ -484,7 +493,7 @@ static void command(struct decoder *d, struct frame_info *info, const struct rec
 	if (key)
 		decoder_note(d, info->dir, key, "%s", text);
 	else if (info->dir == DIR_CLOUD)
-		decoder_note(d, info->dir, "command", "cloud function=0x%02x, not understood", rec->function);
+		tell_unread(d, rec->function);
 }
 
 static void growatt_decode(struct decoder *d, enum dir dir, const uint8_t *p, size_t size, const char *error)
@@ -498,7 +507,8 @@ static void growatt_decode(struct decoder *d, enum dir dir, const uint8_t *p, si
 	opcode_hex(info.opcode, function, 2);
 	info.unit = p[6];
 	info.length = size;
-	info.known = function_known(function);
+	info.known = rec.n == 1 || is_record(function) || is_command(function) || function == FN_PING ||
+		     function == FN_SETTINGS || function == FN_KEY;
 	set_private(&info, function);
 	if (error) {
 		decoder_frame(d, &info);
@@ -513,6 +523,8 @@ static void growatt_decode(struct decoder *d, enum dir dir, const uint8_t *p, si
 	if (rec.n < GROWATT_ID || !serial_like(p)) {
 		info.known &= g->encrypted || rec.n == 1 || !(dir == DIR_DEVICE && is_record(function));
 		decoder_frame(d, &info);
+		if (dir == DIR_CLOUD && is_command(function))
+			tell_unread(d, function);
 		return;
 	}
 	for (size_t i = 0; i < rec.n; i++)

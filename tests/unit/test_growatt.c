@@ -597,6 +597,50 @@ static void test_encrypted(void **state)
 	assert_int_equal(told.notes, 1);
 	assert_int_equal(strncmp(told.notes_text, "encrypted yes", 13), 0);
 	assert_int_equal(told.readings, 0);
+	assert_int_equal(told.unknown, 0);
+}
+
+/* A command is told, also one that cannot be read; functions known by name only are unknown frames. */
+static void test_unread(void **state)
+{
+	struct session *s = start();
+
+	(void)state;
+	begin(&f, 6, 1, 0x16);
+	put_serial(&f, "ABC0123456");
+	session_feed(s, DIR_CLOUD, f.bytes, end(&f), 0);
+	begin(&f, 6, 1, 0x18);
+	put(&f, "no serial at all", 16);
+	session_feed(s, DIR_CLOUD, f.bytes, end(&f), 0);
+	assert_string_equal(told.notes_text, "command cloud function=0x18, not understood\n");
+	begin(&f, 6, 1, 0x38);
+	put_serial(&f, "ABC0123456");
+	session_feed(s, DIR_DEVICE, f.bytes, end(&f), 0);
+	assert_int_equal(told.frames, 3);
+	assert_int_equal(told.unknown, 1);
+	finish(s);
+}
+
+/* What an announce or a meter says in between does not make a counter forget that it was above 0. */
+static void test_totals(void **state)
+{
+	struct session *s = start();
+	size_t n;
+
+	(void)state;
+	fresh();
+	reg[3052] = 100;
+	n = RECORD("TOTALS0001", x3000);
+	session_feed(s, DIR_DEVICE, f.bytes, n, 0);
+	assert_true(number("energy_total") == 10.0);
+	n = record(&f, 6, 3, "TOTALS0001", NULL, pii, 1);
+	session_feed(s, DIR_DEVICE, f.bytes, n, 0);
+	reg[3052] = 0;
+	n = RECORD("TOTALS0001", x3000);
+	session_feed(s, DIR_DEVICE, f.bytes, n, 0);
+	assert_int_equal(told.readings, 2);
+	assert_false(has("energy_total"));
+	finish(s);
 }
 
 /* ------------------------------------------------ not ours */
@@ -660,6 +704,8 @@ int main(void)
 		cmocka_unit_test(test_meter_text),
 		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_encrypted),
+		cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_totals),
 		cmocka_unit_test(test_not_ours),
 	};
 
