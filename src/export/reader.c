@@ -12,6 +12,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include "export/journal_files.h"
 #include "shared/log.h"
 #include "shared/message_ids.h"
 #include "shared/util.h"
@@ -29,11 +30,13 @@ struct machine {
 	bool stale;			/* files came or went: open again */
 	bool dry;			/* at its end, until something changes */
 	bool told;			/* that its journal fails */
+	bool fresh;			/* where it begins is to be found out */
 };
 
 struct reader {
 	struct reader_options options;
 	sd_journal *watcher;
+	struct journal_files files;	/* of many machines */
 	struct machine *machines;
 	size_t count, turn, of_turn;
 	bool changed;			/* the list of machines is to be made anew */
@@ -57,6 +60,19 @@ static int open_journal(const struct reader *r, sd_journal **ret)
 	if (*journal == '/')
 		return sd_journal_open_directory(ret, journal, 0);
 	return sd_journal_open(ret, many(r) ? 0 : SD_JOURNAL_LOCAL_ONLY);
+}
+
+/* Of a machine only its own files: see journal_files.h. */
+static int open_own_journal(const struct reader *r, const struct machine *m, sd_journal **ret)
+{
+	CLEANUP(freep) const char **paths = NULL;
+
+	if (!many(r))
+		return open_journal(r, ret);
+	paths = journal_files_of(&r->files, m->id);
+	if (!paths)
+		return -ENOMEM;
+	return paths[0] ? sd_journal_open_files(ret, paths, 0) : -ENOENT;
 }
 
 static int add_matches(const struct reader *r, sd_journal *j, const char *machine)
@@ -109,7 +125,7 @@ static void tell_gap(struct reader *r, struct machine *m)
 /* Opens the machine's journal so that the next sd_journal_next() gives what follows m->at. */
 static int open_machine(struct reader *r, struct machine *m)
 {
-	int e = open_journal(r, &m->journal);
+	int e = open_own_journal(r, m, &m->journal);
 
 	if (e >= 0)
 		e = sd_journal_set_data_threshold(m->journal, 0);
@@ -150,6 +166,11 @@ static int open_machine(struct reader *r, struct machine *m)
 fail:
 	sd_journal_close(m->journal);
 	m->journal = NULL;
+	/* A file may have been renamed or removed just now: the next scan knows. */
+	if (e == -ENOENT) {
+		r->changed = true;
+		return e;
+	}
 	if (!m->told)
 		log_error("The journal of machine %s cannot be read: %s", m->id, strerror(-e));
 	m->told = true;
@@ -187,37 +208,41 @@ static void add_machine(struct reader *r, const char *id)
 	saved = r->options.cursor ? r->options.cursor(r->options.user, id) : NULL;
 	if (saved)
 		snprintf(m->at, sizeof(m->at), "%s", saved);
-	else if (r->options.from_end && r->first)
-		go_to_end(r, m);
-	if (!saved && r->options.found)
-		r->options.found(r->options.user, id, m->at);
+	m->fresh = !saved;
+}
+
+static void on_files_changed(void *user, const char *id)
+{
+	struct reader *r = user;
+
+	for (size_t i = 0; i < r->count; i++)
+		if (strcmp(r->machines[i].id, id) == 0)
+			r->machines[i].stale = true;
+	add_machine(r, id);
 }
 
 static void find_machines(struct reader *r)
 {
-	const void *data;
-	size_t length;
+	sd_id128_t id;
+	char text[SD_ID128_STRING_MAX];
 
 	r->changed = r->dirty = false;
 	r->found = now_monotonic();
-	if (!many(r)) {
-		sd_id128_t id;
-		char text[SD_ID128_STRING_MAX];
+	if (many(r))
+		journal_files_scan(&r->files, r->options.journal);
+	else if (sd_id128_get_machine(&id) >= 0)
+		add_machine(r, sd_id128_to_string(id, text));
+	/* Not before all its files are known. */
+	for (size_t i = 0; i < r->count; i++) {
+		struct machine *m = &r->machines[i];
 
-		if (sd_id128_get_machine(&id) >= 0)
-			add_machine(r, sd_id128_to_string(id, text));
-	} else if (sd_journal_query_unique(r->watcher, "_MACHINE_ID") >= 0) {
-		SD_JOURNAL_FOREACH_UNIQUE(r->watcher, data, length) {
-			char id[33];
-
-			/* "_MACHINE_ID=" and 32 digits */
-			if (length != 12 + 32)
-				continue;
-			memcpy(id, (const char *)data + 12, 32);
-			id[32] = '\0';
-			if (strspn(id, "0123456789abcdef") == 32)
-				add_machine(r, id);
-		}
+		if (!m->fresh)
+			continue;
+		m->fresh = false;
+		if (r->options.from_end && r->first)
+			go_to_end(r, m);
+		if (r->options.found)
+			r->options.found(r->options.user, m->id, m->at);
 	}
 	r->first = false;
 }
@@ -256,6 +281,8 @@ int reader_open(struct reader **ret, const struct reader_options *o)
 		return e;
 	r->options = *o;
 	r->first = true;
+	r->files.changed = on_files_changed;
+	r->files.user = r;
 	r->damaged = (struct log_limit){ .burst = 5, .interval = 600 * NSEC_PER_SEC };
 	e = open_journal(r, &r->watcher);
 	if (e < 0) {
@@ -284,6 +311,7 @@ struct reader *reader_close(struct reader *r)
 	for (size_t i = 0; i < r->count; i++)
 		sd_journal_close(r->machines[i].journal);
 	free(r->machines);
+	journal_files_free(&r->files);
 	sd_journal_close(r->watcher);
 	free(r);
 	return NULL;
@@ -301,7 +329,7 @@ void reader_process(struct reader *r)
 
 	for (size_t i = 0; i < r->count; i++) {
 		r->machines[i].dry = false;
-		r->machines[i].stale |= invalid;
+		r->machines[i].stale |= invalid && !many(r);
 	}
 	/* A file is there before the entry in it that names its machine. */
 	r->dirty |= e > 0 && many(r);
