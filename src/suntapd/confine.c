@@ -13,7 +13,7 @@
  * here, among much else: ptrace, process_vm_*, bpf, mount, unshare, setns, modules, keys, io_uring, userfaultfd,
  * perf, chmod, chown, unlink, rename, setting clocks or names.
  */
-static const int allowed[] = {
+static const int allowed[] __attribute__((unused)) = {
 	/* the relay and its loop */
 	SCMP_SYS(splice), SCMP_SYS(tee), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev),
 	SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2),

@@ -50,7 +50,7 @@ def test_kill_9(lab, cloud):
         source = through(lab, listener, cloud)[0]
         took = time.monotonic() - began
         assert is_straight(source)
-        assert took < 0.1, f"{took * 1000:.0f} ms"
+        assert took < (1 if SANITIZED else 0.1), f"{took * 1000:.0f} ms"
         assert "tproxy" not in run("nft", "list", "ruleset")
         daemon = lab.start()        # … and takes over what is left
 
