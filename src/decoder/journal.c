@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "protocols/clock.h"
 #include "shared/message_ids.h"
 
 enum {
@@ -22,6 +24,8 @@ enum {
 	STORE = 64 * 1024,
 	HEX_MOST = 2048,		/* bytes of an unknown frame that are shown */
 };
+
+#define HOUR_MS (INT64_C(3600) * 1000)
 
 /* One entry while it is put together. There is one writer, so one store is enough. */
 struct entry {
@@ -165,6 +169,37 @@ static int64_t wall_to_utc(int64_t wall_ms)
 	return (int64_t)mktime(&tm) * 1000 + wall_ms % 1000;
 }
 
+/* ms that a right clock of the reading's kind is ahead of UTC when it arrives */
+static int64_t zone_of(const struct reading *r)
+{
+	time_t arrival = (time_t)(r->arrival_ns / NSEC_PER_SEC);
+	struct tm tm;
+
+	return r->time_kind == TIME_LOCAL && localtime_r(&arrival, &tm) ? tm.tm_gmtoff * INT64_C(1000) : 0;
+}
+
+/*
+ * A clock that is right is believed as it is: a wall clock with the rules of this machine's zone, which know of
+ * summer time (a record that was kept over the change would be an hour off by today's offset). Any other is put right.
+ */
+static int64_t measured_at(const struct reading *r, const char **ret_source)
+{
+	int64_t told = r->time_kind == TIME_LOCAL ? wall_to_utc(r->time_ms) : r->time_ms;
+	int64_t apart = told - r->utc_ms;
+	bool summer = r->time_kind == TIME_LOCAL && r->historic && (apart == HOUR_MS || apart == -HOUR_MS);
+
+	*ret_source = "arrival";
+	if (r->time_kind == TIME_NONE || (r->has_clock && !r->has_utc))
+		return r->arrival_ns / NSEC_PER_MSEC;
+	if (!r->has_clock || !apart || (summer && llabs(r->clock_offset_ms - zone_of(r)) <= CLOCK_NEAR_MS)) {
+		*ret_source = r->time_kind == TIME_LOCAL ? "device-local" : "device";
+		return told;
+	}
+	if (r->utc_ms != r->arrival_ns / NSEC_PER_MSEC)
+		*ret_source = "corrected";
+	return r->utc_ms;
+}
+
 /* ---------------------------------------------------------------- entries */
 /* "roof: 165.8 W, 0.11 kWh today, 101.36 kWh in all" */
 static void reading_sentence(const struct flow_entry *flow, const struct reading *r, char *buf, size_t size)
@@ -198,8 +233,8 @@ static void reading_sentence(const struct flow_entry *flow, const struct reading
 int journal_reading(const struct flow_entry *flow, const struct reading *r)
 {
 	struct entry *e = begin(LOG_INFO, r->info ? MESSAGE_ID_INFO : MESSAGE_ID_READING);
-	int64_t utc = r->time_kind == TIME_NONE ? r->arrival_ns / NSEC_PER_MSEC :
-		      r->time_kind == TIME_LOCAL ? wall_to_utc(r->time_ms) : r->time_ms;
+	const char *source;
+	int64_t utc = measured_at(r, &source);
 	char text[256];
 
 	reading_sentence(flow, r, text, sizeof(text));
@@ -213,12 +248,11 @@ int journal_reading(const struct flow_entry *flow, const struct reading *r)
 	if (r->model)
 		field(e, "SUNTAP_MODEL", "%s", r->model);
 	field(e, "SUNTAP_TIME", "%s", format_time(utc, "Z", text));
-	field(e, "SUNTAP_TIME_SOURCE", "%s", r->time_kind == TIME_NONE ? "arrival" :
-	      r->time_kind == TIME_LOCAL ? "device-local" : "device");
-	if (r->time_kind == TIME_LOCAL)
-		field(e, "SUNTAP_TIME_LOCAL", "%s", format_time(r->time_ms, "", text));
-	if (r->time_kind != TIME_NONE && !r->historic && r->arrival_ns)
-		field(e, "SUNTAP_CLOCK_OFFSET", "%.3f", (double)(utc - r->arrival_ns / NSEC_PER_MSEC) / 1000.0);
+	field(e, "SUNTAP_TIME_SOURCE", "%s", source);
+	if (r->time_kind != TIME_NONE)
+		field(e, "SUNTAP_TIME_RAW", "%s", format_time(r->time_ms, r->time_kind == TIME_LOCAL ? "" : "Z", text));
+	if (r->has_clock)
+		field(e, "SUNTAP_CLOCK_OFFSET", "%.3f", (double)(r->clock_offset_ms - zone_of(r)) / 1000.0);
 	if (r->historic)
 		field(e, "SUNTAP_HISTORIC", "1");
 	if (r->repeat)

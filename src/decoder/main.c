@@ -376,6 +376,7 @@ static void look_for_silent(struct decoder *d)
 	if (now - d->looked < LOOK_S * NSEC_PER_SEC)
 		return;
 	d->looked = now;
+	knowledge_save(d->knowledge);
 	for (size_t i = 0; i < d->slots; i++) {
 		struct flow *f = d->flows[i];
 
@@ -414,8 +415,10 @@ static int loop(struct decoder *d)
 			rest = RING_NAPPING;
 			continue;
 		}
-		if (last_round)
+		if (last_round) {
+			knowledge_save(d->knowledge);
 			return 0;
+		}
 		look_for_silent(d);
 		set_state(d, READER_IDLE);
 		if (!ring_view_rest(&d->ring, rest))
@@ -454,6 +457,25 @@ static void complain(void *ctx, const char *text)
 	fprintf(stderr, "suntap-decoder: %s\n", text);
 }
 
+/* Without it clocks and models are learnt anew: no reason to stop. */
+static void keep_knowledge(struct decoder *d)
+{
+	void *p = mmap(NULL, CONTROL_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, CONTROL_FD_STATE, 0);
+	char text[64];
+	struct stat st;
+	int n = -EBADF;
+
+	/* A page behind the end of the file would be our death. */
+	if (p != MAP_FAILED && fstat(CONTROL_FD_STATE, &st) == 0 && st.st_size >= CONTROL_STATE_SIZE)
+		n = knowledge_keep(d->knowledge, p, CONTROL_STATE_SIZE, complain, NULL);
+	if (n < 0)
+		complain(NULL, "what is known of the devices can not be kept");
+	if (n <= 0)
+		return;
+	snprintf(text, sizeof(text), "%d device%s known from before", n, n == 1 ? " is" : "s are");
+	journal_say(LOG_DEBUG, text);
+}
+
 static int start(struct decoder *d)
 {
 	const struct ring_fds fds = { CONTROL_FD_RING, CONTROL_FD_HEAD, CONTROL_FD_BELL };
@@ -480,6 +502,7 @@ static int start(struct decoder *d)
 		return e;
 	snprintf(text, sizeof(text), "The decoder has read %d maps and locks itself in", e);
 	journal_say(LOG_DEBUG, text);
+	keep_knowledge(d);
 	return sandbox_enter("suntap", d->journal.probe);
 }
 

@@ -49,6 +49,7 @@ struct knowledge *knowledge_free(struct knowledge *k)
 		k->newest = d->older;
 		free(d);
 	}
+	free(k->state);
 	for (size_t i = 0; i < k->map_count; i++)
 		map_free(k->maps[i]);
 	free(k->maps);
@@ -87,6 +88,7 @@ static struct device *forget_oldest(struct knowledge *k)
 	while (*p != d)
 		p = &(*p)->chain;
 	*p = d->chain;
+	state_forget(k->state, d);
 	unlink_age(k, d);
 	k->device_count--;
 	memset(d, 0, sizeof(*d));
@@ -122,10 +124,39 @@ bool device_record_seen(struct device *d, uint32_t number, int64_t power_on)
 	int64_t apart = d->records[i].power_on - power_on;
 	bool seen = d->records[i].used && d->records[i].number == number && apart <= 120 && apart >= -120;
 
+	d->any_record = true;
+	d->last_record = number;
 	d->records[i].used = true;
 	d->records[i].number = number;
 	d->records[i].power_on = power_on;
 	return seen;
+}
+
+/* Order counts, as a map gives its values always in the same. 0 stands for none. */
+static uint64_t stand_in(const struct reading *r)
+{
+	uint64_t h = (uint64_t)r->time_ms * UINT64_C(0x9e3779b97f4a7c15);
+
+	for (const char *p = r->serial; *p; p++)
+		h = (h ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
+	for (size_t i = 0; i < r->count; i++)
+		if (r->values[i].type == VALUE_NUMBER) {
+			h = (h ^ (uint64_t)r->values[i].number.mantissa) * UINT64_C(0xff51afd7ed558ccd);
+			h ^= h >> 32;
+		}
+	return h ? h : 1;
+}
+
+bool device_reading_seen(struct device *d, const struct reading *r)
+{
+	uint64_t h = stand_in(r);
+
+	for (size_t i = 0; i < READINGS_REMEMBERED; i++)
+		if (d->readings[i] == h)
+			return true;
+	d->readings[d->reading_next] = h;
+	d->reading_next = (d->reading_next + 1) % READINGS_REMEMBERED;
+	return false;
 }
 
 uint64_t *device_totals(struct device *d, const struct map *m)

@@ -3,12 +3,14 @@
 #ifndef SUNTAP_KNOWLEDGE_H
 #define SUNTAP_KNOWLEDGE_H
 
+#include "protocols/clock.h"
 #include "protocols/map.h"
 #include "protocols/session.h"
 
 enum {
 	DEVICES_MAX = 1024,
 	RECORDS_REMEMBERED = 256,	/* a power of two */
+	READINGS_REMEMBERED = 32,
 	REGISTER_BLOCKS_MAX = 48,
 	CHOICES = 64,
 };
@@ -40,6 +42,15 @@ struct device {
 		uint32_t number;
 		int64_t power_on;
 	} records[RECORDS_REMEMBERED];
+	bool any_record;
+	uint32_t last_record;		/* its number */
+
+	uint64_t readings[READINGS_REMEMBERED];	/* what stands for each of the last ones; 0: none */
+	size_t reading_next;
+	struct clock clock;
+	bool unsaved;
+	int64_t saved_ns;
+	uint32_t slot;			/* in the state's file, + 1 */
 
 	struct device *newer, *older, *chain;
 };
@@ -57,12 +68,20 @@ struct knowledge {
 	} choices[CHOICES];
 	struct map_work work;
 	struct reading reading;		/* one is made at a time */
+	struct device_store *state;		/* NULL: nothing is kept */
 };
 
 /* Made if unknown; NULL without memory. Valid until the next call. */
 struct device *knowledge_device(struct knowledge *k, const char *logger);
 /* Was this record of the same power-on seen before? Remembers it. */
 bool device_record_seen(struct device *d, uint32_t number, int64_t power_on);
+/* Was a reading of the same serial, time and numbers told before? Remembers it. Only for those with a time. */
+bool device_reading_seen(struct device *d, const struct reading *r);
+/* Something of d may have changed: writes it where it outlives us, once a second. Takes a NULL state. */
+void state_touch(struct device_store *s, struct device *d, int64_t now_ns);
+/* d is another device from now on, or nobody's. */
+void state_forget(struct device_store *s, struct device *d);
+
 /* The totals that belong to this map (others are forgotten). */
 uint64_t *device_totals(struct device *d, const struct map *m);
 

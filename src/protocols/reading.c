@@ -99,6 +99,8 @@ void reading_start(struct reading *r, const char *protocol, int64_t arrival_ns)
 	r->time_kind = TIME_NONE;
 	r->time_ms = 0;
 	r->arrival_ns = arrival_ns;
+	r->has_clock = false;
+	r->has_utc = false;
 	r->count = 0;
 	r->text_used = 0;
 }

@@ -60,6 +60,10 @@ struct reading {
 	enum time_kind time_kind;
 	int64_t time_ms;	/* of the measurement, ms since 1970 (of that wall clock if TIME_LOCAL) */
 	int64_t arrival_ns;	/* of the frame's last byte, UTC; 0 in a transcript */
+	bool has_clock;		/* the offset of the device's clock is known: */
+	int64_t clock_offset_ms;	/* what it is ahead of UTC; a wall clock's zone is part of it */
+	bool has_utc;		/* and what time_ms is by a right clock: */
+	int64_t utc_ms;
 	size_t count;
 	struct value values[READING_VALUES_MAX];
 	size_t text_used;

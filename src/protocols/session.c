@@ -132,8 +132,30 @@ struct reading *decoder_reading(struct decoder *d, const char *logger)
 	return r;
 }
 
+/* Its true time by the clock of the device, as far as that is known; was it told before? */
+static void know_time(struct knowledge *k, struct reading *r)
+{
+	const char *who = *r->logger ? r->logger : r->serial;
+	int64_t arrival_ms = r->arrival_ns / NSEC_PER_MSEC;
+	struct device *device = r->time_kind != TIME_NONE && *who ? knowledge_device(k, who) : NULL;
+
+	if (!device)
+		return;
+	if (!r->info)
+		r->repeat |= device_reading_seen(device, r);
+	if (!r->arrival_ns)
+		return;
+	if (!r->info && !r->historic && !r->repeat)
+		clock_live(&device->clock, r->time_ms, arrival_ms);
+	r->has_clock = device->clock.known;
+	r->clock_offset_ms = device->clock.offset_ms;
+	r->has_utc = clock_utc(&device->clock, r->time_ms, r->historic, arrival_ms, &r->utc_ms);
+	state_touch(k->state, device, r->arrival_ns);
+}
+
 void decoder_publish(struct decoder *d, struct reading *r)
 {
+	know_time(d->k, r);
 	if (d->events->reading)
 		d->events->reading(d->ctx, r);
 }

@@ -65,6 +65,16 @@ int knowledge_new(struct knowledge **ret, const char *const folders[], size_t co
 		  void (*complain)(void *ctx, const char *text), void *ctx);
 struct knowledge *knowledge_free(struct knowledge *k);	/* returns NULL; takes NULL */
 
+/*
+ * Keeps what is known of devices in memory that outlives us: a file, mapped shared. What is there is
+ * taken in as far as it makes sense; what makes none is told and left out, and a file of another
+ * version is begun anew. Returns how many devices are known now, or -errno.
+ */
+int knowledge_keep(struct knowledge *k, void *memory, size_t size,
+		   void (*complain)(void *ctx, const char *text), void *ctx);
+/* Writes all that is not there yet; while readings come it happens by itself, once a second for each device. */
+void knowledge_save(struct knowledge *k);
+
 struct session;
 
 /* protocol: NULL to detect it, else its name (-EINVAL if unknown). k, events and ctx stay the caller's. */

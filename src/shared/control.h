@@ -16,8 +16,11 @@ enum control_fd {
 	CONTROL_FD_BELL,
 	CONTROL_FD_SOCKET,	/* SOCK_SEQPACKET, struct control_message to suntapd */
 	CONTROL_FD_FLOWS,	/* read-only: table of struct flow_entry */
+	CONTROL_FD_STATE,	/* CONTROL_STATE_SIZE bytes: what is known of devices, to be mapped and written to */
 	CONTROL_FD_END,
 };
+
+enum { CONTROL_STATE_SIZE = 512 * 1024 };
 
 enum control_kind {
 	CONTROL_READY = 1,	/* locked in, reading */

@@ -17,6 +17,7 @@
 #include "shared/control.h"
 #include "shared/log.h"
 #include "shared/message_ids.h"
+#include "suntapd/state_file.h"
 
 enum {
 	BACKOFF_FIRST_MS = 100,
@@ -34,6 +35,7 @@ struct decoder_process {
 	char program[PATH_MAX];
 	pid_t pid;			/* 0: not running */
 	int control;
+	int state;			/* file of what is known of devices; outlives each decoder */
 	sd_event_source *child, *messages, *again;
 	bool ready, hung;
 	unsigned backoff_ms, deaths_in_a_row;
@@ -221,7 +223,7 @@ static int start(struct decoder_process *p)
 		goto fail;
 	}
 	if (p->pid == 0) {
-		int fds[] = { ring, p->ring->fds.head, p->ring->fds.bell, theirs, flows };
+		int fds[] = { ring, p->ring->fds.head, p->ring->fds.bell, theirs, flows, p->state };
 
 		_Static_assert(ARRAY_SIZE(fds) == CONTROL_FD_END - CONTROL_FD_RING, "one for each enum control_fd");
 		become_decoder(p, fds);
@@ -287,11 +289,15 @@ int decoder_process_new(struct decoder_process **ret, sd_event *event, struct ri
 	if (!p)
 		return -ENOMEM;
 	*p = (struct decoder_process){
-		.event = sd_event_ref(event), .ring = ring, .flows = flows, .control = -1, .backoff_ms = BACKOFF_FIRST_MS,
+		.event = sd_event_ref(event), .ring = ring, .flows = flows, .control = -1, .state = -1, .backoff_ms = BACKOFF_FIRST_MS,
 		.deaths = { .burst = 10, .interval = 60 * NSEC_PER_SEC },
 	};
 	find_program(p->program);
 	e = access(p->program, X_OK) < 0 ? -errno : 0;
+	if (e == 0) {
+		p->state = state_file_open();
+		e = p->state < 0 ? p->state : 0;
+	}
 	if (e == 0)
 		e = sd_event_add_time_relative(event, &p->again, CLOCK_MONOTONIC, 0, 1000, on_again, p);
 	if (e >= 0)
@@ -327,6 +333,7 @@ struct decoder_process *decoder_process_free(struct decoder_process *p)
 			waitid(P_PID, (id_t)p->pid, &si, WEXITED);
 		}
 	}
+	p->state = close_fd(p->state);
 	sd_event_unref(p->event);
 	free(p);
 	return NULL;

@@ -203,6 +203,43 @@ def test_decoder_killed(system):
     system.until("its reading", lambda: len(system.of_kind("READING")) > count)
 
 
+def simulate(system, *options):
+    """A simulated device to its simulated cloud, through the gateway; the journal's readings of it."""
+    serial = "Y17E000000000009"
+    command = " ".join(["ip netns exec inverter suntap sim device solarman-v5 --interval 0.2 --to", CLOUD, "--serial", serial,
+                        *options])
+    system.run(f"ip netns exec cloud timeout 60 suntap sim cloud solarman-v5 --listen {CLOUD} --count 1 >/dev/null 2>&1 & "
+               f"sleep 0.5; timeout 30 {command} && wait")
+    return lambda: system.journal("-t suntap", f"SUNTAP_SERIAL={serial}")
+
+
+def seconds(text):
+    return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+def test_clock_that_is_wrong(system):
+    """Kept records carry the time by a right clock, and what is known of the clock outlives a restart."""
+    began = seconds(system.run("date -u +%FT%TZ"))
+    readings = simulate(system, "--clock-error -4000 --backfill 3 --count 2")
+    rows = system.until("five readings", lambda: readings() if len(readings()) == 5 else None)
+    for row in rows:
+        told, true = seconds(row["SUNTAP_TIME_RAW"]), seconds(row["SUNTAP_TIME"])
+        assert abs(true - told - 4000) <= 3 and row["SUNTAP_TIME_SOURCE"] in ("corrected", "arrival")
+        assert abs(float(row["SUNTAP_CLOCK_OFFSET"]) + 4000) <= 3
+        assert (row.get("SUNTAP_HISTORIC") == "1") == (true < began - 1000)
+    assert [row.get("SUNTAP_HISTORIC", "0") for row in rows] == ["0", "1", "1", "1", "0"]
+    assert system.run("stat -c '%U %a %s' /var/lib/suntap/decoder.state") == f"suntap 600 {512 * 1024}"
+    for how in "kill -SEGV $(pgrep -x suntap-decoder)", "systemctl restart suntapd":
+        told = "'MESSAGE=2 devices are known from before'"      # the captured one and this
+        count = len(system.journal("-t suntap", told))
+        system.run(how)
+        system.until("what was known", lambda n=count, t=told: len(system.journal("-t suntap", t)) > n)
+    system.run("systemctl stop suntapd; printf x | dd of=/var/lib/suntap/decoder.state bs=1 seek=1500 conv=notrunc status=none; "
+               "systemctl start suntapd")
+    system.until("a complaint", lambda: [e for e in system.journal("-t suntap") if "makes no sense: ignoring" in e["MESSAGE"]])
+    assert system.show("ActiveState") == "active"
+
+
 @pytest.mark.parametrize("how", ["watchdog", "killed"])
 def test_comes_back(system, how):
     pid = system.show("MainPID")
