@@ -71,6 +71,41 @@ static bool is_signed(enum field_type type)
 	return type == FIELD_S8 || type == FIELD_S16 || type == FIELD_S32 || type == FIELD_S64;
 }
 
+/* false: not as the type wants it; ret_blank: it is filling only. */
+static bool load_ascii(const struct field *f, const uint8_t *p, int64_t *ret, bool *ret_blank)
+{
+	bool digits = f->type == FIELD_DIGITS || f->type == FIELD_SIGNED_DIGITS, minus = false;
+	uint64_t raw = 0;
+	size_t i = 0, bit = 0;
+
+	*ret_blank = false;
+	while (digits && i < f->width && (p[i] == 'A' || p[i] == ' '))
+		i++;
+	if (i == f->width) {
+		*ret_blank = true;
+		return false;
+	}
+	if (f->type == FIELD_SIGNED_DIGITS && (p[i] == 'B' || p[i] == '-')) {
+		minus = true;
+		if (++i == f->width)
+			return false;
+	}
+	for (; i < f->width; i++) {
+		if (f->type == FIELD_FLAGS && p[i] >= 'A' && p[i] <= 'Z')
+			continue;
+		if (p[i] < '0' || p[i] > (digits ? '9' : '1'))
+			return false;
+		if (digits)
+			raw = raw * 10 + p[i] - '0';
+		else if (f->type == FIELD_BINARY)
+			raw = raw << 1 | (p[i] - (unsigned int)'0');
+		else
+			raw |= (uint64_t)(p[i] - '0') << bit++;
+	}
+	*ret = minus ? -(int64_t)raw : (int64_t)raw;
+	return true;
+}
+
 static bool load(const struct field *f, const struct input *in, int64_t *ret)
 {
 	const uint8_t *p = find(in, f->at, f->reg, f->width), *high;
@@ -134,8 +169,11 @@ static bool scale(struct map_work *w, const struct field *f, int64_t raw, struct
 		*ret = (struct number){ raw, NUMBER_UNSIGNED };
 		return true;
 	}
-	if (f->mask)
+	if (f->mask) {
 		raw = (int64_t)((uint64_t)raw >> f->shift & f->mask);
+		if (f->sized && is_signed(f->type))
+			raw = sign((uint64_t)raw, (unsigned int)__builtin_popcountll(f->mask));
+	}
 	if (__builtin_mul_overflow(raw, f->mul, &m))
 		return false;
 	if (f->div != 1) {
@@ -205,12 +243,17 @@ static bool all_zero(const struct map_work *w, const struct field *f)
 static bool compute(struct map_work *w, const struct field *f, struct number *ret)
 {
 	struct number n = { .mantissa = f->type == FIELD_PRODUCT };
+	bool any = false;
 
 	for (size_t i = 0; i < f->term_count; i++) {
 		struct number t = w->number[f->terms[i].name];
 
-		if (!w->have[f->terms[i].name])
-			return false;
+		if (!w->have[f->terms[i].name]) {
+			if (!f->terms[i].optional || w->unread[f->terms[i].name])
+				return false;
+			continue;
+		}
+		any = true;
 		if (f->type == FIELD_PRODUCT) {
 			if (n.decimals + t.decimals > 18 ||
 			    __builtin_mul_overflow(n.mantissa, t.mantissa, &n.mantissa))
@@ -228,7 +271,7 @@ static bool compute(struct map_work *w, const struct field *f, struct number *re
 				return false;
 		}
 	}
-	if (!number_round(&n, f->decimals) || outside(w, f, n.mantissa))
+	if (!any || !number_round(&n, f->decimals) || outside(w, f, n.mantissa))
 		return false;
 	*ret = n;
 	return true;
@@ -310,8 +353,7 @@ static bool leap(int64_t y)
 	return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
 }
 
-/* Seconds since 1970 of a wall clock; false: no such moment. */
-static bool wall_seconds(const unsigned int t[6], int64_t *ret)
+bool map_wall_seconds(const unsigned int t[6], int64_t *ret)
 {
 	static const uint16_t before[] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
 	static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
@@ -345,7 +387,7 @@ static void decode_datetime(struct map_work *w, const struct field *f, const uin
 		t[i] = f->type == FIELD_DATETIME ? p[i] : word(p + 2 * i, f->big);
 	if (t[0] < 100)
 		t[0] += 2000;
-	if (!wall_seconds(t, &seconds))
+	if (!map_wall_seconds(t, &seconds))
 		return;
 	put(text, t[0], 4);
 	put(text + 5, t[1], 2);
@@ -393,22 +435,6 @@ static void decode_real(const struct map *m, struct map_work *w, const struct fi
 	publish_number(m, w, f, n.mantissa, n, r);
 }
 
-/* As printed, so the limits are held against all of its digits. */
-static void decode_decimal(const struct map *m, struct map_work *w, const struct field *f, struct number n,
-			   struct reading *r)
-{
-	double by = (double)number_power_of_ten(f->decimals), real = number_double(n) * by;
-
-	if (f->mul != number_power_of_ten(f->decimals) || f->div != 1 || f->add) {
-		decode_real(m, w, f, number_double(n), r);
-	} else if (f->low <= f->high && (real < (double)f->low || real > (double)f->high)) {
-		if (f->refuses)
-			w->unbelievable = f;
-	} else {
-		publish_number(m, w, f, n.mantissa, n, r);
-	}
-}
-
 static void decode_integer(const struct map *m, struct map_work *w, const struct field *f, int64_t raw,
 			   struct reading *r)
 {
@@ -418,6 +444,27 @@ static void decode_integer(const struct map *m, struct map_work *w, const struct
 		return;
 	if (scale(w, f, raw, &n))
 		publish_number(m, w, f, raw, n, r);
+}
+
+static void set_unread(struct map_work *w, const struct field *f)
+{
+	w->unread[f->name_index] = true;
+	w->unread_count++;
+}
+
+static void decode_ascii(const struct map *m, struct map_work *w, const struct field *f, const struct input *in,
+			 struct reading *r)
+{
+	const uint8_t *p = find(in, f->at, f->reg, f->width);
+	int64_t raw;
+	bool blank;
+
+	if (!p)
+		return;
+	if (load_ascii(f, p, &raw, &blank))
+		decode_integer(m, w, f, raw, r);
+	else if (!blank)
+		set_unread(w, f);
 }
 
 static void decode_field(const struct map *m, struct map_work *w, const struct field *f,
@@ -434,6 +481,7 @@ static void decode_field(const struct map *m, struct map_work *w, const struct f
 	case FIELD_U16: case FIELD_S16:
 	case FIELD_U32: case FIELD_S32:
 	case FIELD_U64: case FIELD_S64:
+	case FIELD_BOOL:
 		if (load(f, in, &raw))
 			decode_integer(m, w, f, raw, r);
 		break;
@@ -460,12 +508,127 @@ static void decode_field(const struct map *m, struct map_work *w, const struct f
 		if (p)
 			decode_datetime(w, f, p, r);
 		break;
+	case FIELD_DIGITS: case FIELD_SIGNED_DIGITS:
+	case FIELD_BINARY: case FIELD_FLAGS:
+		decode_ascii(m, w, f, in, r);
+		break;
 	case FIELD_PRODUCT:
 	case FIELD_SUM:
 		if (compute(w, f, &n))
 			publish_number(m, w, f, n.mantissa, n, r);
 		break;
 	}
+}
+
+/* ------------------------------------------------ numbers that come as text */
+static bool parse_decimal(const uint8_t *p, size_t length, struct number *ret)
+{
+	struct number n = { 0 };
+	bool minus = length && *p == '-', point = false, digit = false;
+
+	for (size_t i = length && (*p == '-' || *p == '+'); i < length; i++) {
+		if (p[i] == '.' && !point) {
+			point = true;
+			continue;
+		}
+		if (p[i] < '0' || p[i] > '9')
+			return false;
+		digit = true;
+		if (point && n.decimals == 9)
+			continue;
+		if (__builtin_mul_overflow(n.mantissa, 10, &n.mantissa) ||
+		    __builtin_add_overflow(n.mantissa, p[i] - '0', &n.mantissa))
+			return false;
+		n.decimals = (uint8_t)(n.decimals + point);
+	}
+	if (minus)
+		n.mantissa = -n.mantissa;
+	*ret = n;
+	return digit;
+}
+
+struct map_item map_item_of_text(const uint8_t *text, size_t length)
+{
+	struct map_item item = { .kind = ITEM_TEXT };
+
+	while (length && (*text == ' ' || *text == '\t')) {
+		text++;
+		length--;
+	}
+	while (length && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+		length--;
+	item.text = text;
+	item.length = length;
+	if (parse_decimal(text, length, &item.decimal))
+		item.kind = ITEM_DECIMAL;
+	return item;
+}
+
+static void strip_zeros(struct number *n)
+{
+	while (n->decimals && n->mantissa % 10 == 0) {
+		n->mantissa /= 10;
+		n->decimals--;
+	}
+}
+
+static bool fits(const struct field *f, int64_t raw)
+{
+	unsigned int bits = f->words ? 16u * f->words : 8;
+
+	if (is_signed(f->type))
+		return raw == sign((uint64_t)raw, bits);
+	return raw >= 0 && (bits >= 64 || !((uint64_t)raw >> bits));
+}
+
+/* As many decimals as the wire had, unless the map says how many. */
+static void decode_decimal(const struct map *m, struct map_work *w, const struct field *f, struct number n,
+			   struct reading *r)
+{
+	struct number whole = n, add = { .mantissa = f->add, .decimals = f->decimals };
+	bool bits = f->key_count && (f->type == FIELD_BOOL || f->mask || f->sized);
+	int64_t raw = 0;
+
+	strip_zeros(&whole);
+	if (!whole.decimals) {
+		raw = whole.mantissa;
+		if (bits) {
+			if (fits(f, raw))
+				decode_integer(m, w, f, raw, r);
+			return;
+		}
+		if (f->none_count && is_none(f, raw))
+			return;
+	} else if (bits) {
+		return;
+	}
+	if (f->div != 1) {
+		decode_real(m, w, f, number_double(n), r);
+		return;
+	}
+	if (__builtin_mul_overflow(n.mantissa, f->mul, &n.mantissa))
+		return;
+	n.decimals = (uint8_t)(n.decimals + f->decimals);
+	if (n.decimals > 9 && !number_round(&n, 9))
+		return;
+	if (!number_round(&add, n.decimals) || __builtin_add_overflow(n.mantissa, add.mantissa, &n.mantissa))
+		return;
+	if (f->low <= f->high && (compare(n, (struct number){ f->low, f->decimals }) < 0 ||
+				  compare(n, (struct number){ f->high, f->decimals }) > 0)) {
+		if (f->refuses)
+			w->unbelievable = f;
+		return;
+	}
+	if (f->fixed && !number_round(&n, f->decimals))
+		return;
+	if (!f->fixed && f->mul != 1)
+		strip_zeros(&n);
+	publish_number(m, w, f, raw, n, r);
+}
+
+static bool same_word(const struct map_item *item, const char *word)
+{
+	return item->length == strlen(word) && !strncasecmp((const char *)item->text, word, item->length);
 }
 
 /* The wire said what it is; a type in the map says how to read an integer's bits. */
@@ -492,20 +655,29 @@ static void decode_item(const struct map *m, struct map_work *w, const struct fi
 		if (f->type != FIELD_TEXT)
 			decode_real(m, w, f, item->real, r);
 		break;
-	case ITEM_DECIMAL:
-		if (f->type != FIELD_TEXT)
-			decode_decimal(m, w, f, item->decimal, r);
-		break;
 	case ITEM_TEXT:
 		if (f->type == FIELD_TEXT)
 			publish_text(w, f, item->text, item->length, r);
+		else if (f->type == FIELD_BOOL && (same_word(item, "true") || same_word(item, "false")))
+			decode_integer(m, w, f, same_word(item, "true"), r);
+		break;
+	case ITEM_DECIMAL:
+		if (f->type == FIELD_TEXT && item->text)
+			publish_text(w, f, item->text, item->length, r);
+		else if (f->type <= FIELD_F32 || f->type == FIELD_BOOL)
+			decode_decimal(m, w, f, item->decimal, r);
 		break;
 	}
+	if (f->type != FIELD_TEXT && !w->have[f->name_index] &&
+	    (item->kind == ITEM_DECIMAL || (item->kind == ITEM_TEXT && item->length)))
+		set_unread(w, f);
 }
 
 static void start(const struct map *m, struct map_work *w)
 {
 	memset(w->have, 0, m->name_count * sizeof(w->have[0]));
+	memset(w->unread, 0, m->name_count * sizeof(w->unread[0]));
+	w->unread_count = 0;
 	w->measurements = 0;
 	w->unbelievable = NULL;
 	w->has_device_time = false;
@@ -573,6 +745,40 @@ bool map_item(const struct map *m, struct map_work *w, int64_t item, const struc
 	return false;
 }
 
+static int compare_word(const char *word, size_t length, const char *with)
+{
+	int r = strncmp(word, with, length);
+
+	return r ? r : with[length] ? -1 : 0;
+}
+
+bool map_word(const struct map *m, struct map_work *w, const char *word, size_t length,
+	      const struct map_item *value)
+{
+	size_t low = 0, high = m->word_count;
+	bool found = false;
+
+	if (memchr(word, 0, length))
+		return false;
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (compare_word(word, length, m->words[mid].text) > 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	/* Several fields may be made of one value. */
+	for (; low < m->word_count && !compare_word(word, length, m->words[low].text); low++) {
+		struct map_item *item = &w->items[m->words[low].field];
+
+		found = true;
+		if (item->kind == ITEM_ABSENT)
+			*item = *value;
+	}
+	return found;
+}
+
 void map_decode_items(const struct map *m, struct map_work *w, struct reading *r)
 {
 	static const struct input nothing = { .groups = NULL };
@@ -582,7 +788,7 @@ void map_decode_items(const struct map *m, struct map_work *w, struct reading *r
 
 		if (left_out(w, f))
 			continue;
-		if (f->item >= 0)
+		if (f->item >= 0 || f->key_count)
 			decode_item(m, w, f, &w->items[i], r);
 		else if (f->type == FIELD_PRODUCT || f->type == FIELD_SUM)
 			decode_field(m, w, f, &nothing, r);

@@ -8,6 +8,7 @@
  *	bytes		fields stand at an offset of the payload		[at, or register in a block]
  *	registers	groups of 16-bit words, each with its first number	[register]
  *	items		values that come with a number of their own		[item]
+ *			or with a name: keys of JSON, columns of CSV		[key]
  *
  * In a record that carries copied register blocks the loader turns registers into offsets, so that
  * one map serves the cloud's record and the Modbus answer.
@@ -25,6 +26,7 @@ enum {
 	MAP_FIELDS_MAX = READING_VALUES_MAX,
 	MAP_NONE_MAX = 4,
 	MAP_TERMS_MAX = 16,
+	MAP_FIELD_KEYS_MAX = 4,
 	MAP_CONDITIONS_MAX = 4,
 	MAP_RANGES_MAX = 16,
 	MAP_KEYS_MAX = 8,
@@ -41,6 +43,11 @@ enum field_type {
 	FIELD_HEX,		/* 0x002a: 002A */
 	FIELD_DATETIME,		/* year - 2000, month, day, hour, minute, second: a byte each */
 	FIELD_DATETIME_WORDS,	/* the same in a word each */
+	FIELD_BOOL,		/* 0 and 1; of a text also false and true */
+	FIELD_DIGITS,		/* digits(n): decimal, in ASCII, filled up with A or blanks on the left */
+	FIELD_SIGNED_DIGITS,	/* the same; B or - before the digits is a minus */
+	FIELD_BINARY,		/* binary(n): ASCII 0 and 1, the highest bit first */
+	FIELD_FLAGS,		/* flags(n): the lowest bit first, capital letters between them do not count */
 	FIELD_PRODUCT, FIELD_SUM,	/* computed from other fields */
 };
 
@@ -58,6 +65,7 @@ struct condition {
 struct term {
 	uint16_t name;
 	bool minus;
+	bool optional;		/* not in the record: left out (but no sum if it could not be read) */
 };
 
 struct value_name {
@@ -77,6 +85,9 @@ struct field {
 	int32_t reg, high_reg;	/* register, -1: none */
 	bool narrow;		/* without its high word it is the low word's own signed value */
 	int64_t item;		/* -1: none */
+	const char *keys[MAP_FIELD_KEYS_MAX];	/* its name on the wire, or other makers' spellings of it */
+	uint8_t key_count;
+	bool fixed;		/* the map says how many decimals */
 	uint8_t shift;		/* bits = lo..hi */
 	uint64_t mask;		/* 0: all bits */
 	int64_t mul, div, add;	/* mantissa = raw * mul / div + add */
@@ -96,6 +107,11 @@ struct field {
 	struct term terms[MAP_TERMS_MAX];
 	struct value_name *names;
 	size_t name_count;
+};
+
+struct map_word {
+	const char *text;
+	uint16_t field;
 };
 
 struct map_range {
@@ -142,6 +158,8 @@ struct map {
 	size_t name_count;
 	uint16_t *items;	/* fields with an item number, in its order */
 	size_t item_count;
+	struct map_word *words;	/* all keys, sorted */
+	size_t word_count;
 	void **memory;		/* all strings and tables, for map_free() */
 	size_t memory_count;
 };
@@ -183,7 +201,7 @@ struct map_item {		/* the value of an item as the wire had it */
 	uint8_t width;		/* bytes of an integer */
 	int64_t integer;
 	double real;
-	struct number decimal;	/* as printed; keeps its decimals where the map does not scale */
+	struct number decimal;	/* as printed; its text may be there as well */
 	const uint8_t *text;
 	size_t length;
 };
@@ -191,6 +209,8 @@ struct map_item {		/* the value of an item as the wire had it */
 /* Working memory of one decoding at a time: one for a process. */
 struct map_work {
 	bool have[MAP_FIELDS_MAX];		/* by name_index */
+	bool unread[MAP_FIELDS_MAX];		/* by name_index: it is there, but is no value */
+	size_t unread_count;			/* out */
 	struct number number[MAP_FIELDS_MAX];
 	struct map_item items[MAP_FIELDS_MAX];	/* by field */
 	size_t measurements;			/* out: values that are no identification */
@@ -209,6 +229,13 @@ void map_decode_registers(const struct map *m, struct map_work *w, const struct 
 void map_items_start(const struct map *m, struct map_work *w);
 bool map_item(const struct map *m, struct map_work *w, int64_t item, const struct map_item *value);
 void map_decode_items(const struct map *m, struct map_work *w, struct reading *r);
+/* The same with a name; of two with one name the first counts. The text has to live until then. */
+bool map_word(const struct map *m, struct map_work *w, const char *word, size_t length,
+	      const struct map_item *value);
+struct map_item map_item_of_text(const uint8_t *text, size_t length);	/* ITEM_DECIMAL or ITEM_TEXT */
+
+/* Year (2000 … 2099), month, day, hour, minute, second to seconds since 1970; false: no such moment. */
+bool map_wall_seconds(const unsigned int t[6], int64_t *ret);
 
 bool map_fits_record(const struct map *m, const char *protocol, const char *key_name, uint32_t key,
 		     size_t length);

@@ -31,14 +31,14 @@ enum {
 };
 
 enum field_key {
-	KEY_AT, KEY_REGISTER, KEY_ITEM, KEY_PRODUCT, KEY_SUM,
+	KEY_AT, KEY_REGISTER, KEY_ITEM, KEY_KEY, KEY_PRODUCT, KEY_SUM,
 	KEY_STEP, KEY_HIGH, KEY_HIGH_AT, KEY_NARROW, KEY_TYPE, KEY_ORDER, KEY_WORDS, KEY_BITS,
 	KEY_SCALE, KEY_ADD, KEY_DIGITS, KEY_NONE, KEY_MIN, KEY_MAX, KEY_NAMES, KEY_IF, KEY_ONLY_IF, KEY_UNLESS_ZERO,
 	KEY_PUBLISH, KEY_INFO, KEY_REPLACE, FIELD_KEY_COUNT,
 };
 
 static const char *const field_keys[] = {
-	[KEY_AT] = "at", [KEY_REGISTER] = "register", [KEY_ITEM] = "item", [KEY_PRODUCT] = "product",
+	[KEY_AT] = "at", [KEY_REGISTER] = "register", [KEY_ITEM] = "item", [KEY_KEY] = "key", [KEY_PRODUCT] = "product",
 	[KEY_SUM] = "sum", [KEY_STEP] = "step", [KEY_HIGH] = "high", [KEY_HIGH_AT] = "high_at",
 	[KEY_NARROW] = "narrow", [KEY_TYPE] = "type", [KEY_ORDER] = "order", [KEY_WORDS] = "words",
 	[KEY_BITS] = "bits", [KEY_SCALE] = "scale", [KEY_ADD] = "add", [KEY_DIGITS] = "digits",
@@ -84,6 +84,21 @@ static const struct {
 	{ "hex", FIELD_HEX, 2, 1 },
 	{ "datetime", FIELD_DATETIME, 6, 3 },
 	{ "datetime_words", FIELD_DATETIME_WORDS, 12, 6 },
+	{ "bool", FIELD_BOOL, 1, 0 },
+};
+
+/* As many characters of ASCII as stand in the parentheses. */
+static const struct {
+	const char *name;
+	enum field_type type;
+	uint16_t most;
+} ascii_types[] = {
+	{ "text(", FIELD_TEXT, 512 },
+	{ "ascii(", FIELD_TEXT, 512 },
+	{ "digits(", FIELD_DIGITS, 18 },	/* what fits 63 bits */
+	{ "signed_digits(", FIELD_SIGNED_DIGITS, 18 },
+	{ "binary(", FIELD_BINARY, 62 },
+	{ "flags(", FIELD_FLAGS, 62 },
 };
 
 /* What the [map] section of a file says for the fields of that file. */
@@ -839,26 +854,30 @@ static const char *value(struct instance *in, enum field_key key)
 
 static void field_type(struct instance *in, struct field *f)
 {
-	const char *text = value(in, KEY_TYPE), *open;
+	const char *text = value(in, KEY_TYPE);
 	char list[256] = "";
 	uint32_t n;
 
 	f->sized = text;
 	if (!text)
-		text = in->s->values[KEY_ITEM] ? "s32" : "u16";
-	open = strchr(text, '(');
-	f->plain = open == text + 5 && !memcmp(text, "ascii", 5);
-	if ((f->plain || (open == text + 4 && !memcmp(text, "text", 4))) && text[strlen(text) - 1] == ')') {
+		text = in->s->values[KEY_ITEM] ? "s32" : in->s->values[KEY_KEY] ? "s64" : "u16";
+	f->plain = !strncmp(text, "ascii(", 6);
+	for (size_t i = 0; i < ARRAY_SIZE(ascii_types); i++) {
+		size_t head = strlen(ascii_types[i].name);
 		char digits[16];
 
-		snprintf(digits, sizeof(digits), "%.*s", (int)strlen(open) - 2, open + 1);
-		if (parse_u32(digits, 512, &n) && n) {
-			f->type = FIELD_TEXT;
+		if (strncmp(text, ascii_types[i].name, head) || text[strlen(text) - 1] != ')')
+			continue;
+		snprintf(digits, sizeof(digits), "%.*s", (int)(strlen(text) - head - 1), text + head);
+		if (parse_u32(digits, ascii_types[i].most, &n) && n) {
+			f->type = ascii_types[i].type;
 			f->width = (uint16_t)n;
 			return;
 		}
+		WRONG(in, KEY_TYPE, "type: \"%s\": from 1 to %u characters", text, ascii_types[i].most);
+		return;
 	}
-	if (!strcmp(text, "text") && in->s->values[KEY_ITEM]) {
+	if (!strcmp(text, "text") && (in->s->values[KEY_ITEM] || in->s->values[KEY_KEY])) {
 		f->type = FIELD_TEXT;
 		return;
 	}
@@ -873,7 +892,8 @@ static void field_type(struct instance *in, struct field *f)
 		strncat(list, types[i].name, sizeof(list) - strlen(list) - 1);
 		strncat(list, ", ", sizeof(list) - strlen(list) - 1);
 	}
-	WRONG(in, KEY_TYPE, "type: unknown type \"%s\"; known are: %stext(n) and ascii(n) with n up to 512", text, list);
+	WRONG(in, KEY_TYPE, "type: unknown type \"%s\"; known are: %stext(n) and ascii(n) with n up to 512, "
+	      "digits(n), signed_digits(n), binary(n), flags(n)", text, list);
 }
 
 static bool field_number(struct instance *in, enum field_key key, uint64_t max, uint64_t *ret)
@@ -917,10 +937,27 @@ static bool register_offset(const struct map *m, uint32_t reg, uint32_t words, i
 	return false;
 }
 
+static void field_keys_of(struct instance *in, struct field *f)
+{
+	const char *list = value(in, KEY_KEY);
+	char part[128];
+
+	while (list && next_part(&list, part, sizeof(part))) {
+		if (f->key_count == MAP_FIELD_KEYS_MAX) {
+			WRONG(in, KEY_KEY, "key: more than %d", MAP_FIELD_KEYS_MAX);
+			return;
+		}
+		f->keys[f->key_count] = keep_text(in->l, part);
+		f->key_count = (uint8_t)(f->key_count + (f->keys[f->key_count] != NULL));
+	}
+	if (list && !f->key_count)
+		WRONG(in, KEY_KEY, "key: no name");
+}
+
 static void field_place(struct instance *in, struct field *f)
 {
 	const struct map *m = in->l->map;
-	const enum field_key places[] = { KEY_AT, KEY_REGISTER, KEY_ITEM, KEY_PRODUCT, KEY_SUM };
+	const enum field_key places[] = { KEY_AT, KEY_REGISTER, KEY_ITEM, KEY_KEY, KEY_PRODUCT, KEY_SUM };
 	unsigned int count = 0;
 	uint32_t words = f->width > 1 ? (f->width + 1u) / 2 : 1;
 	uint64_t v;
@@ -930,7 +967,7 @@ static void field_place(struct instance *in, struct field *f)
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
 		count += in->s->values[places[i]] != NULL;
 	if (count != 1) {
-		complain(in->l, in->s, in->s->line, "says %s where it is: one of at, register, item, product, sum",
+		complain(in->l, in->s, in->s->line, "says %s where it is: one of at, register, item, key, product, sum",
 			 count ? "more than once" : "nowhere");
 		return;
 	}
@@ -938,6 +975,7 @@ static void field_place(struct instance *in, struct field *f)
 		f->at = (int32_t)v;
 	if (field_number(in, KEY_ITEM, UINT32_MAX, &v))
 		f->item = (int64_t)v;
+	field_keys_of(in, f);
 	if (field_number(in, KEY_HIGH_AT, 65535, &v))
 		f->high_at = (int32_t)v;
 	if (field_number(in, KEY_HIGH, 65535, &v))
@@ -1008,6 +1046,7 @@ static void field_scale(struct instance *in, struct field *f)
 			return;
 		}
 		digits = (unsigned int)v;
+		f->fixed = true;
 	}
 	f->decimals = (uint8_t)digits;
 	/* raw * by/10^by.decimals / to, in units of 10^-digits */
@@ -1031,6 +1070,11 @@ static void field_limits(struct instance *in, struct field *f)
 	if (!any) {
 		low = -9e18 / by;
 		high = 9e18 / by;
+	}
+	if (f->type == FIELD_BOOL) {
+		any = true;
+		low = 0;
+		high = 1;
 	}
 	text = value(in, KEY_MIN);
 	if (text) {
@@ -1189,8 +1233,8 @@ static void field_terms(struct instance *in, struct field *f, enum field_key key
 	char part[96];
 
 	while (list && next_part(&list, part, sizeof(part))) {
-		bool minus = *part == '-';
-		int index = find_name(in->l, skip_blank(part + minus));
+		bool minus = *part == '-', optional = part[minus] == '?';
+		int index = find_name(in->l, skip_blank(part + minus + optional));
 
 		if (f->term_count == MAP_TERMS_MAX) {
 			WRONG(in, key, "%s: more than %d names", field_keys[key], MAP_TERMS_MAX);
@@ -1200,7 +1244,7 @@ static void field_terms(struct instance *in, struct field *f, enum field_key key
 			WRONG(in, key, "%s: no \"%s\" stands before this section", field_keys[key], part);
 			return;
 		}
-		f->terms[f->term_count++] = (struct term){ (uint16_t)index, minus };
+		f->terms[f->term_count++] = (struct term){ (uint16_t)index, minus, optional };
 	}
 	if (key == KEY_UNLESS_ZERO) {
 		f->zero_count = f->term_count;
@@ -1356,6 +1400,27 @@ static int by_item(const void *a, const void *b, void *ctx)
 	return (x > y) - (x < y);
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(((const struct map_word *)a)->text, ((const struct map_word *)b)->text);
+}
+
+static void index_words(struct load *l)
+{
+	struct map *m = l->map;
+	size_t count = 0;
+
+	for (size_t i = 0; i < m->field_count; i++)
+		count += m->fields[i].key_count;
+	if (!count)
+		return;
+	m->words = keep(l, count * sizeof(*m->words));
+	for (size_t i = 0; m->words && i < m->field_count; i++)
+		for (size_t k = 0; k < m->fields[i].key_count; k++)
+			m->words[m->word_count++] = (struct map_word){ m->fields[i].keys[k], (uint16_t)i };
+	qsort(m->words, m->word_count, sizeof(*m->words), by_text);
+}
+
 static void finish(struct load *l)
 {
 	struct map *m = l->map;
@@ -1375,6 +1440,7 @@ static void finish(struct load *l)
 		if (n >= 12 && !strcmp(f->name + n - 12, "energy_total") && totals < 64 && f->type != FIELD_TEXT)
 			f->total = totals++;
 	}
+	index_words(l);
 	qsort_r(m->items, m->item_count, sizeof(*m->items), by_item, m);
 	for (size_t i = 1; i < m->item_count; i++)
 		if (m->fields[m->items[i]].item == m->fields[m->items[i - 1]].item) {
