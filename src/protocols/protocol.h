@@ -35,6 +35,7 @@ struct scan {
 	enum dir dir;
 	unsigned int state;	/* 0 at the flow's start */
 	bool lost;		/* set after a gap, or where the flow was joined in its middle */
+	bool end;		/* no byte to wait for: the flow ends here, or the other side has spoken */
 	size_t done;		/* how far a search has come; 0 again at each new position */
 };
 

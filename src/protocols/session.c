@@ -236,11 +236,28 @@ static void give_up(struct session *s, enum dir dir)
 	b->need = 0;
 }
 
+/* A frame that waits only to see what follows it: nothing does. */
+static void settle(struct session *s, enum dir dir)
+{
+	struct stream *b = &s->streams[dir];
+	size_t n;
+
+	if (!b->length)
+		return;
+	b->need = 0;
+	b->scan.end = true;
+	n = consume(s, dir, b->bytes, b->length);
+	b->scan.end = false;
+	b->length -= n;
+	memmove(b->bytes, b->bytes + n, b->length);
+}
+
 static void stream_feed(struct session *s, enum dir dir, const uint8_t *bytes, size_t length, int64_t arrival_ns)
 {
 	struct stream *b = &s->streams[dir];
 	size_t n;
 
+	settle(s, dir == DIR_DEVICE ? DIR_CLOUD : DIR_DEVICE);
 	s->decoder.arrival_ns = arrival_ns;
 	if (s->decoder.protocol->datagram) {
 		s->decoder.protocol->datagram(&s->decoder, dir, bytes, length);
@@ -573,6 +590,8 @@ void session_end(struct session *s)
 	for (int d = 0; d < DIR_COUNT; d++) {
 		struct stream *b = &s->streams[d];
 
+		if (s->state == KNOWN)
+			settle(s, (enum dir)d);
 		tell_skip(s, (enum dir)d);
 		if (b->length && s->decoder.events->partial)
 			s->decoder.events->partial(s->decoder.ctx, (enum dir)d, b->length);
