@@ -97,6 +97,7 @@ void reading_start(struct reading *r, const char *protocol, int64_t arrival_ns)
 	r->logger[0] = '\0';
 	r->model = NULL;
 	r->time_kind = TIME_NONE;
+	r->whole_day = false;
 	r->time_ms = 0;
 	r->arrival_ns = arrival_ns;
 	r->has_clock = false;

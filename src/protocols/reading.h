@@ -58,6 +58,7 @@ struct reading {
 	char logger[READING_ID_MAX];
 	const char *model;	/* NULL where not known */
 	enum time_kind time_kind;
+	bool whole_day;		/* the time is a day (or a month, by its first day), not a moment */
 	int64_t time_ms;	/* of the measurement, ms since 1970 (of that wall clock if TIME_LOCAL) */
 	int64_t arrival_ns;	/* of the frame's last byte, UTC; 0 in a transcript */
 	bool has_clock;		/* the offset of the device's clock is known: */

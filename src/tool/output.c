@@ -84,7 +84,9 @@ static void format_time(const struct reading *r, char text[40])
 	*text = '\0';
 	if (r->time_kind == TIME_NONE || !gmtime_r(&seconds, &tm) || tm.tm_year > 8099 || r->time_ms < 0)
 		return;
-	n = strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &tm);
+	n = strftime(text, 40, r->whole_day ? "%Y-%m-%d" : "%Y-%m-%dT%H:%M:%S", &tm);
+	if (r->whole_day)
+		return;
 	if (ms)
 		n += (size_t)snprintf(text + n, 40 - n, ".%03d", ms);
 	if (r->time_kind == TIME_IN_UTC)
