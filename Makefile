@@ -42,6 +42,7 @@ folder_objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wil
 
 LIBS_shared    := -linih -lsystemd
 LIBS_suntapd   := -lnftnl -lmnl -lseccomp -lsystemd -lresolv
+LIBS_protocols := -ljansson
 LIBS_decoder   := -lseccomp -lcap-ng -lsystemd
 LIBS_tool      := -lpcap
 LIBS_sim       := -lm

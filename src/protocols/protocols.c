@@ -7,6 +7,7 @@ const struct protocol *const protocols[] = {
 	&protocol_tsun_gen3,
 	&protocol_inteless,
 	&protocol_growatt,
+	&protocol_alphaess,
 	/* By name only: nothing in their bytes is sure enough. */
 	&protocol_modbus_rtu,
 	&protocol_modbus_tcp,
