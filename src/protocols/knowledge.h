@@ -30,6 +30,11 @@ struct device {
 	int64_t offset, power_on;	/* its offset; total - uptime: names the power-on it belongs to */
 	bool has_zone;
 	int64_t zone;			/* s to take from the device's wall clock to have UTC, negated */
+	struct {			/* of records that tell wall clock time only: */
+		bool known;
+		int64_t offset;		/* s from the arrival to the time of a live one */
+		int64_t last, arrival;	/* the offset of the last one, and when it came */
+	} wall;
 	uint32_t sensor_list;		/* of the last record; 0: none */
 	bool has_type;
 	uint32_t type;			/* Deye's register 0 */

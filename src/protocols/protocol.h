@@ -64,7 +64,7 @@ struct protocol {
 extern const struct protocol *const protocols[];	/* NULL after the last; the order is that of probing */
 
 extern const struct protocol protocol_solarman_v5, protocol_tsun_gen3, protocol_inteless, protocol_growatt;
-extern const struct protocol protocol_alphaess;
+extern const struct protocol protocol_alphaess, protocol_apsystems;
 extern const struct protocol protocol_modbus_rtu, protocol_modbus_tcp, protocol_solarman_at;
 
 /* ------------------------------------------------ for decode() */

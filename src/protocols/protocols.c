@@ -8,6 +8,7 @@ const struct protocol *const protocols[] = {
 	&protocol_inteless,
 	&protocol_growatt,
 	&protocol_alphaess,
+	&protocol_apsystems,
 	/* By name only: nothing in their bytes is sure enough. */
 	&protocol_modbus_rtu,
 	&protocol_modbus_tcp,
