@@ -522,7 +522,8 @@ static bool is_private(const struct frame_info *info, uint8_t command)
 {
 	/* Of a bad frame, also the command may be wrong. */
 	return info->error || command == COMMAND_LOGIN || command == COMMAND_GET_SETTINGS ||
-	       command == COMMAND_PUT_SETTINGS || memmem(info->bytes, info->size, "assword", 7);
+	       command == COMMAND_PUT_SETTINGS || memmem(info->bytes, info->size, "assword", 7) ||
+	       memmem(info->bytes, info->size, "MAC:", 4);
 }
 
 static void alphaess_decode(struct decoder *d, enum dir dir, const uint8_t *frame, size_t size, const char *error)

@@ -21,6 +21,7 @@
  */
 #include "protocols/apsystems.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocols/reading_fill.h"
@@ -337,7 +338,7 @@ static bool seen(struct device *device, unsigned int kind, int64_t seconds)
 
 struct sum {
 	int64_t power;		/* 0.01 W, of all channels of all inverters */
-	unsigned int inverters;
+	bool incomplete;	/* of some inverter it is not known */
 };
 
 static struct value *find_value(struct reading *r, const char *name)
@@ -424,6 +425,7 @@ static void inverter(struct decoder *d, const char *logger, const uint8_t *p, si
 
 	if (!layout) {
 		decoder_note(d, DIR_DEVICE, "error", "%s", inverter_length(p + APS_ID) ? "layout" : "type");
+		sum->incomplete = true;
 		return;
 	}
 	r = decoder_reading(d, logger);
@@ -432,13 +434,27 @@ static void inverter(struct decoder *d, const char *logger, const uint8_t *p, si
 		right_power(r, layout == 0x1807 ? 2 : 4);
 	if (in_hundredths(find_value(r, "pv_power"), &power))
 		sum->power += power;
-	sum->inverters++;
+	else
+		sum->incomplete = true;
 	aps_id(r->serial, p);
 	if (time)
 		aps_set_time(r, *time);
 	r->historic = historic;
 	if (r->count)
 		decoder_publish(d, r);
+}
+
+/*
+ * The sum of an ECU is in W, or with some firmware in 0.01 W: what is nearer to the channels. Where an
+ * inverter's are missing that is a matter of its order only, and without any it is W.
+ */
+static bool sum_in_hundredths(int64_t power, const struct sum *sum)
+{
+	int64_t hundredth = power / 100;
+
+	if (sum->incomplete)
+		return sum->power && power / 10 > sum->power;
+	return llabs(hundredth - sum->power) < llabs(power - sum->power);
 }
 
 static void record(struct decoder *d, const uint8_t *p, size_t n)
@@ -448,7 +464,7 @@ static void record(struct decoder *d, const uint8_t *p, size_t n)
 	struct device *device;
 	struct reading *r;
 	struct value *v;
-	int64_t time, power, hundredth;
+	int64_t time, power;
 	bool has_time, historic;
 	size_t at = RECORD_HEAD, length;
 
@@ -470,6 +486,7 @@ static void record(struct decoder *d, const uint8_t *p, size_t n)
 		length = n - at >= APS_ID + 2 && aps_digits(p + at, APS_ID) ? section_end(p + at, n - at) : 0;
 		if (!length) {
 			decoder_note(d, DIR_DEVICE, "error", "layout");
+			sum.incomplete = true;
 			break;
 		}
 		inverter(d, logger, p + at, length, has_time ? &time : NULL, historic, &sum);
@@ -477,13 +494,10 @@ static void record(struct decoder *d, const uint8_t *p, size_t n)
 	}
 	r = decoder_reading(d, logger);
 	aps_run_map(d, aps_map(d, 0x1800, n), p, RECORD_HEAD, r);
-	/* W, or 0.01 W with some firmware: what is nearer to the channels */
 	v = find_value(r, "ac_power");
 	if (in_hundredths(v, &power)) {
-		hundredth = power / 100 - sum.power;
-		power -= sum.power;
-		if ((hundredth < 0 ? -hundredth : hundredth) < (power < 0 ? -power : power))
-			v->number = (struct number){ .mantissa = hundredth + sum.power, .decimals = 2 };
+		if (sum_in_hundredths(power, &sum))
+			v->number = (struct number){ .mantissa = power / 100, .decimals = 2 };
 		/* The map's limit is that of the small unit. */
 		if (number_double(v->number) > vocabulary_unit("ac_power")->max)
 			*v = r->values[--r->count];

@@ -3,12 +3,14 @@
  * fuzz_session.c - any bytes, cut anywhere, in both directions, into each protocol and into detection
  *
  * Held to: each byte is told exactly once; one verdict; numbers inside what their unit can be; texts
- * that are UTF-8 of a kind (checked by the sanitizers' reads up to the NUL).
+ * that are UTF-8 of a kind (checked by the sanitizers' reads up to the NUL). FUZZ_PROTOCOL=NAME in the
+ * environment: that one only.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocols/maps_folders.h"
+#include "protocols/modbus.h"
 #include "protocols/session.h"
 #include "protocols/vocabulary.h"
 
@@ -114,11 +116,23 @@ static void repair(uint8_t *p, size_t size)
 		p[k + 1] = 0x15;
 		i += n - 1;
 	}
+	for (size_t i = 0; i + 9 <= size; i++) {	/* AlphaESS */
+		size_t n = (size_t)(p[i + 5] << 8 | p[i + 6]) + 7;
+		uint16_t crc;
+
+		if (p[i] != 1 || (p[i + 1] != 1 && p[i + 1] != 2) || p[i + 3] || p[i + 4] || n > size - i - 2)
+			continue;
+		crc = modbus_crc(p + i, n);
+		p[i + n] = (uint8_t)(crc >> 8);
+		p[i + n + 1] = (uint8_t)crc;
+		i += n + 1;
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct knowledge *k;
+	const char *only = getenv("FUZZ_PROTOCOL");
 	uint32_t seed = 2166136261u;
 	uint8_t *copy;
 
@@ -145,6 +159,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run(k, NULL, data, size, seed);
 	run(k, NULL, copy, size, 2);		/* the first step is one long piece */
 	for (size_t i = 0; session_protocol_name(i); i++) {
+		if (only && strcmp(only, session_protocol_name(i)))
+			continue;
 		datagrams = !strcmp(session_protocol_name(i), "solarman-at");
 		run(k, session_protocol_name(i), copy, size, seed + (uint32_t)i);
 	}
