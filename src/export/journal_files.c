@@ -58,8 +58,9 @@ static void ask(struct journal_files *f, struct journal_file *file)
 
 	if (sd_journal_open_files(&j, paths, 0) < 0)
 		return;
-	if (sd_journal_query_unique(j, "_MACHINE_ID") >= 0)
-		SD_JOURNAL_FOREACH_UNIQUE(j, data, length) {
+	if (sd_journal_query_unique(j, "_MACHINE_ID") >= 0) {
+		/* what SD_JOURNAL_FOREACH_UNIQUE() is, which cppcheck can not read */
+		while (sd_journal_enumerate_available_unique(j, &data, &length) > 0) {
 			char id[33];
 
 			/* "_MACHINE_ID=" and 32 digits */
@@ -70,6 +71,7 @@ static void ask(struct journal_files *f, struct journal_file *file)
 			if (strspn(id, "0123456789abcdef") == 32)
 				add_machine(f, file, id);
 		}
+	}
 	sd_journal_close(j);
 }
 
