@@ -126,7 +126,8 @@ lint-cppcheck:
 	@echo "  CPPCHECK"
 	$(Q)mkdir -p $(BUILD)/lint/cppcheck && cppcheck --quiet --error-exitcode=1 --std=c11 --language=c \
 		--enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
-		--cppcheck-build-dir=$(BUILD)/lint/cppcheck -D_GNU_SOURCE -D__linux__ -Isrc src
+		--cppcheck-build-dir=$(BUILD)/lint/cppcheck -D_GNU_SOURCE -D__linux__ \
+		-D'SD_JOURNAL_FOREACH_UNIQUE(j,d,l)=while (sd_journal_enumerate_unique(j, &d, &l) > 0)' -Isrc src
 
 # Manuals of other packages need not be installed here; ours find each other in man/.
 lint-manuals:

@@ -22,7 +22,7 @@ static bool possible(int64_t offset)
 
 static int64_t median(const int64_t *values, size_t count)
 {
-	int64_t sorted[CLOCK_RECENT];
+	int64_t sorted[CLOCK_RECENT] = { 0 };
 
 	for (size_t i = 0; i < count; i++) {
 		size_t at = i;
