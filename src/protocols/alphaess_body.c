@@ -199,9 +199,12 @@ int body_csv_row(struct body_csv *csv, body_fn tell, void *ctx)
 		return -1;
 	for (size_t i = 0; i < csv->columns; i++) {
 		const uint8_t *key_end = cell_end(key, key_stop), *value_end = cell_end(row, stop);
-		const struct body_value value = { (const char *)key, (size_t)(key_end - key), row,
-						  (size_t)(value_end - row) };
+		struct body_value value = { NULL, 0, row, (size_t)(value_end - row) };
 
+		while (key < key_end && *key == ' ')
+			key++;
+		value.key = (const char *)key;
+		value.key_length = (size_t)(key_end - key);
 		tell(ctx, &value);
 		if (i + 1 < csv->columns) {
 			key = key_end + 1;

@@ -108,7 +108,7 @@ static void bodies_that_are_none(void **state)
 static void stored_minutes(void **state)
 {
 	(void)state;
-	one(0x0c, "Date,Time,SN,Ppv1,Vpv1\r\n2024/06/01,12:00:00,AL0000000000000,5,230.1\n"
+	one(0x0c, "Date,Time,SN,Ppv1, Vpv1\r\n2024/06/01,12:00:00,AL0000000000000,5,230.1\n"
 		  "2024/06/01,12:01:00,AL0000000000000,6\n2024/13/01,12:02:00,AL0000000000000,7,230.3\n");
 	has("historic pv1_power=5 pv1_voltage=230.1 pv_power=5.0\n");
 	has("error: layout\n");
