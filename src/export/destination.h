@@ -45,6 +45,7 @@ struct destination_kind {
 	const char *name;		/* of its sections: [name], [name NAME] */
 	unsigned records;		/* bits of enum record_kind it wants */
 	unsigned recent;		/* s; 0: goes on where it was. Else it keeps no cursor and begins this long ago. */
+	bool live;			/* shows the present: --since is refused */
 	const struct ini_key *keys;	/* into its own settings; see settings.h for more parsers */
 	size_t key_count, settings_size;
 	/* What concerns its settings as a whole, after all keys: complain with settings_complain(). May be NULL. */
@@ -67,7 +68,7 @@ struct destination {
 	void *state;				/* its own */
 };
 
-extern const struct destination_kind destination_influxdb, destination_splunk, destination_json;
+extern const struct destination_kind destination_influxdb, destination_splunk, destination_metrics, destination_json;
 
 const struct destination_kind *destination_kind(size_t i);		/* row i, NULL after the last */
 const struct destination_kind *destination_find(const char *name, size_t length);

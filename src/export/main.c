@@ -147,6 +147,12 @@ int main(int argc, char **argv)
 		settings_free(settings);
 		return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
 	}
+	if (a.since && settings->sections[0].kind->live) {
+		fprintf(stderr, "suntap-export: [%s] shows the present, and has no place for what was: --since is not for it\n",
+			settings->sections[0].section);
+		settings_free(settings);
+		return EXIT_MISUSE;
+	}
 	if (a.directory)
 		snprintf(settings->sections[0].journal, sizeof(settings->sections[0].journal), "%s", a.directory);
 
