@@ -209,9 +209,9 @@ class Daemon:
         return found
 
     def memory(self):
-        """Bytes that are its own; the ring is not."""
+        """Bytes that are its own: not the ring, the programs, the libraries."""
         text = open(f"/proc/{self.pid}/smaps_rollup").read()
-        return 1024 * sum(int(n) for n in re.findall(r"Private_\w+:\s+(\d+)", text))
+        return 1024 * int(re.search(r"Anonymous:\s+(\d+)", text).group(1))
 
     def cpu(self):
         fields = open(f"/proc/{self.pid}/stat").read().rsplit(")", 1)[1].split()

@@ -18,7 +18,7 @@ def row_of(entry):
     """A journal entry as `suntap decode --json` would print it."""
     values = {k[6:].lower(): float(v) if re.fullmatch(r"-?\d+(\.\d+)?", v) else v for k, v in entry.items() if k.startswith("SOLAR_")}
     row = {"type": "reading" if entry["MESSAGE_ID"] == MESSAGE["READING"] else "info", "values": values}
-    for key, field in ("serial", "SUNTAP_SERIAL"), ("logger", "SUNTAP_LOGGER"), ("time", "SUNTAP_TIME"), ("time", "SUNTAP_TIME_LOCAL"):
+    for key, field in ("serial", "SUNTAP_SERIAL"), ("logger", "SUNTAP_LOGGER"), ("time", "SUNTAP_TIME"), ("time", "SUNTAP_TIME_RAW"):
         if field in entry:
             row[key] = entry[field]
     return row
@@ -56,7 +56,7 @@ def play(lab, listener, case):
 def test_vectors_through_the_tap(lab):
     """Each captured conversation through a suntapd of its own (what is known of a logger from one case would change how
     another one is read): what it means is in the journal."""
-    cases = [c for c in VECTORS if all(mark != "#" for mark, _ in c.segments)]
+    cases = [c for c in VECTORS if all(mark != "#" for mark, _ in c.segments) and "lookalike" not in c.path.stem]
     listener = lab.listen()
     faults = []
     for case in cases:
@@ -82,7 +82,7 @@ def test_question_to_the_journal(lab):
     assert receive(conn, len(FRAME)) == FRAME
     entry = readings(lab, 1, SUNTAP_SERIAL=SERIAL)[0]
     assert (entry["SOLAR_AC_POWER"], entry["SOLAR_PV1_VOLTAGE"], entry["SOLAR_ENERGY_TOTAL"]) == ("165.8", "35.3", "101.36")
-    assert entry["SUNTAP_TIME"] == "2024-03-31T07:27:24Z" and entry["SUNTAP_PROTOCOL"] == "solarman-v5"
+    assert entry["SUNTAP_TIME_RAW"] == "2024-03-31T07:27:24Z" and entry["SUNTAP_PROTOCOL"] == "solarman-v5"
     assert entry["SUNTAP_DEVICE"] == "roof"
     out = run("journalctl", f"--directory={lab.journal_directory}", "-t", "suntap", f"SUNTAP_SERIAL={SERIAL}", "--no-pager")
     assert "165.8 W" in out
