@@ -278,10 +278,14 @@ $(BUILD)/bench/decode: tests/bench/decode.c $(BUILD)/protocols.a $(BUILD)/shared
 $(BUILD)/bench/journal: tests/bench/journal.c $(BUILD)/decoder.a $(BUILD)/protocols.a $(BUILD)/shared.a
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS_decoder) $(LIBS_protocols) $(LIBS_shared)
 
+$(BUILD)/bench/walk: tests/bench/walk.c
+	$(Q)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE -std=gnu17 -O2 -Wall -Wextra -o $@ $< -lsystemd
+
 # Beside HAProxy and plain forwarding, in namespaces of its own; nothing else should run on the machine.
 .PHONY: bench
-bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain $(BUILD)/bench/decode $(BUILD)/bench/journal
+bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain $(BUILD)/bench/decode $(BUILD)/bench/journal $(BUILD)/bench/walk
 	tests/lab/net-lab $(PYTHON) tests/bench/bench.py
+	BUILD=$(abspath $(BUILD)) $(PYTHON) tests/bench/export.py $(SUNTAP_BENCH_ENTRIES)
 
 # ---------------------------------------------------------------- help
 .PHONY: help
