@@ -133,15 +133,25 @@ static void check(struct ini *p, unsigned line, const void *own)
 /* ---------------------------------------------------------------- lines */
 
 /*
- * Measurement, tag values: `\` before what would end them. A backslash itself can not be written at the end of a
+ * Measurement, tag values: `\` before what would end them; special has `\` in it. A backslash itself can not be written at the end of a
  * value, so it is none at all. record.h has seen to newlines.
  */
 static void escape(struct text *t, const char *s, const char *special)
 {
-	for (; *s; s++) {
-		if (strchr(special, *s))
+	for (;;) {
+		size_t plain = strcspn(s, special);
+
+		text_add(t, s, plain);
+		s += plain;
+		if (!*s)
+			return;
+		if (*s == '\\') {
+			text_add(t, "_", 1);
+		} else {
 			text_add(t, "\\", 1);
-		text_add(t, *s == '\\' ? "_" : s, 1);
+			text_add(t, s, 1);
+		}
+		s++;
 	}
 }
 
@@ -173,7 +183,7 @@ static void add_tags(struct text *t, const struct influxdb_settings *s, const st
 		text_add(t, ",", 1);
 		text_puts(t, tags[i].name);
 		text_add(t, "=", 1);
-		escape(t, value, ",= ");
+		escape(t, value, ",= \\");
 	}
 }
 
@@ -189,7 +199,7 @@ static bool add_line(struct text *t, const struct influxdb *x, const struct reco
 		const struct record_value *v = &r->values[i];
 
 		/* a field called time is dropped by the server, in silence */
-		if ((!v->number && !x->settings->texts) || strcmp(v->name, "time") == 0)
+		if ((!v->number && !x->settings->texts) || (v->name_length == 4 && memcmp(v->name, "time", 4) == 0))
 			continue;
 		text_add(t, &separator, 1);
 		separator = ',';
@@ -323,7 +333,7 @@ static int influxdb_open(struct destination *d)
 		return -ENOMEM;
 	d->state = x;
 	x->settings = d->settings->own;
-	escape(&x->measurement, x->settings->measurement, ", ");
+	escape(&x->measurement, x->settings->measurement, ", \\");
 	e = sender_open(&x->sender, d, &x->settings->http);
 	if (e)
 		return e;

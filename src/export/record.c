@@ -34,9 +34,14 @@ static size_t utf8_length(const unsigned char *s, size_t left)
 static size_t clean(char *to, size_t size, const char *from, size_t length)
 {
 	const unsigned char *s = (const unsigned char *)from;
-	size_t used = 0;
+	size_t used = 0, i = 0;
 
-	for (size_t i = 0; i < length;) {
+	/* Nearly always it is all plain. */
+	while (i < length && i + 1 < size && s[i] >= ' ' && s[i] < 0x7f)
+		i++;
+	memcpy(to, from, i);
+	used = i;
+	while (i < length) {
 		size_t n = utf8_length(s + i, length - i);
 		/* C0, DEL, C1, and the two separators that some readers take for line ends */
 		bool bad = n == 0 || s[i] < ' ' || s[i] == 0x7f || (n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0) ||

@@ -30,7 +30,7 @@ static bool reserve(struct text *t, size_t more)
 	return true;
 }
 
-void text_add(struct text *t, const char *data, size_t length)
+void text_add_slowly(struct text *t, const char *data, size_t length)
 {
 	if (length == 0 || !reserve(t, length))
 		return;

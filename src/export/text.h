@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Zeroed it is empty. Where memory ends, `failed` stays set and nothing more is added. */
 struct text {
@@ -14,7 +15,17 @@ struct text {
 	bool failed;
 };
 
-void text_add(struct text *t, const char *data, size_t length);
+void text_add_slowly(struct text *t, const char *data, size_t length);
+/* Here, as it is called for every name, sign and number: an export of history spends its time with it. */
+static inline void text_add(struct text *t, const char *data, size_t length)
+{
+	if (t->failed || t->size - t->length <= length) {
+		text_add_slowly(t, data, length);
+		return;
+	}
+	memcpy(t->data + t->length, data, length);
+	t->length += length;
+}
 void text_puts(struct text *t, const char *s);
 void text_printf(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_integer(struct text *t, int64_t v);

@@ -171,7 +171,7 @@ def test_killed_at_random_moments(tmp_path, journal):
             e.start()
             time.sleep(0.03 * n)
             e.kill()
-        e.start()
+        e.start().wait_ready()
         wait_for("3000 readings", lambda: len(set(powers(server))) == 3000)
         by_cursor = {ev["event"]["cursor"]: ev["event"]["values"]["ac_power"] for ev in server.events}
         assert len(by_cursor) == 3000
