@@ -65,6 +65,9 @@ void clock_live(struct clock *c, int64_t told_ms, int64_t arrival_ms)
 
 	if (__builtin_sub_overflow(told_ms, arrival_ms, &offset) || !possible(offset))
 		return;
+	if (c->known && told_ms == c->told_ms)
+		return;
+	c->told_ms = told_ms;
 	if (c->known && !near(offset, c->offset_ms)) {
 		strange(c, offset, arrival_ms);
 		return;

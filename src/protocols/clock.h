@@ -27,6 +27,7 @@ struct clock {
 	int64_t before_ms, since_ms;	/* the offset until then (UTC), where the clock was set while we looked */
 	int64_t recent[CLOCK_RECENT], strange[CLOCK_JUMP];
 	int64_t strange_since_ms;
+	int64_t told_ms;		/* the last one: several readings of one record count once */
 };
 
 /* A live record: its time as told, and when it arrived. */

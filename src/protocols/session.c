@@ -137,7 +137,7 @@ static void know_time(struct knowledge *k, struct reading *r)
 {
 	const char *who = *r->logger ? r->logger : r->serial;
 	int64_t arrival_ms = r->arrival_ns / NSEC_PER_MSEC;
-	struct device *device = r->time_kind != TIME_NONE && *who ? knowledge_device(k, who) : NULL;
+	struct device *device = r->time_kind != TIME_NONE && !r->whole_day && *who ? knowledge_device(k, who) : NULL;
 
 	if (!device)
 		return;

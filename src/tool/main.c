@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shared/util.h"
+#include "tool/capture_command.h"
 #include "tool/decode.h"
 #include "tool/maps_command.h"
 #include "tool/sim_command.h"
@@ -14,6 +15,7 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{ "decode", decode_main, "what captured conversations say (pcap, pcapng, transcripts)" },
+	{ "capture", capture_main, "a device's streams into a file, private things masked on request" },
 	{ "maps", maps_main, "which register maps there are, and whether one is good" },
 	{ "sim", sim_main, "a device or a cloud that does not exist, to try things with" },
 };

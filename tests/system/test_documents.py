@@ -63,7 +63,7 @@ def test_ends_of_flows_in_the_manual():
 def test_options_in_the_manuals():
     for program, *words, page in ("suntapd", "man/suntapd.8"), ("suntap", "man/suntap.1"), ("suntap", "decode", "man/suntap.1"), \
             ("suntap", "maps", "man/suntap.1"), \
-            ("suntap", "sim", "man/suntap.1"):
+            ("suntap", "sim", "man/suntap.1"), ("suntap", "capture", "man/suntap.1"):
         said = subprocess.run([os.path.join(BUILD, program), *words, "--help"], capture_output=True, text=True,
                               check=True).stdout
         told = set(re.findall(r"--([a-z]+(?:-[a-z]+)*)", said))
