@@ -233,7 +233,7 @@ def measurements(readings):
     names.sort(key=lambda n: (next(i for i, g in enumerate(groups) if n.startswith(g)), n))
     rows = [["measurement"] + [r["SUNTAP_DEVICE"] for r in readings] + [""],
             ["serial number"] + [r.get("SUNTAP_SERIAL", "-") for r in readings] + [""],
-            ["measured at"] + [r["SUNTAP_TIME"] for r in readings] + [""]]
+            ["time by its clock"] + [r.get("SUNTAP_TIME_RAW", "") for r in readings] + [""]]
     for n in names:
         rows.append([n[6:].lower()] + [r.get(n, "") for r in readings] + [unit(n)])
     table(rows, right=range(1, len(readings) + 1))
