@@ -18,7 +18,8 @@ PACKAGES := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev
 	libinih-dev libpcap-dev libcap-ng-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev libmicrohttpd-dev
 PACKAGES_DEMO := $(PACKAGES) nftables iproute2 procps util-linux systemd python3
 PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest dbus iputils-ping \
-	influxdb victoria-metrics systemd-journal-remote openssl bsdutils prometheus curl ca-certificates
+	influxdb victoria-metrics systemd-journal-remote openssl bsdutils prometheus curl ca-certificates \
+	libnss-systemd
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy
 PACKAGES_FUZZ := $(PACKAGES_CHECK) libclang-rt-14-dev
 
