@@ -274,7 +274,7 @@ $(BUILD)/bench/drain: tests/bench/drain.c $(BUILD)/shared.a
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^
 
 $(BUILD)/bench/decode: tests/bench/decode.c $(BUILD)/protocols.a $(BUILD)/shared.a
-	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS_shared)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS_protocols) $(LIBS_shared)
 
 $(BUILD)/bench/journal: tests/bench/journal.c $(BUILD)/decoder.a $(BUILD)/protocols.a $(BUILD)/shared.a
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS_decoder) $(LIBS_protocols) $(LIBS_shared)
