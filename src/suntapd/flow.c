@@ -3,9 +3,10 @@
  * flow.c - the flows: a device's connection and ours to its cloud; see flow.h
  *
  * Theory of operation
- *	The sockets are in an epoll set of their own (edge-triggered, registered once), which is one source of
- *	the process' sd-event loop: two sources of sd-event for each flow would take more memory
- *	than all the rest of an idle flow. An event says which flow and side; the flow is looked up by its id,
+ *	The sockets are in an epoll set of their own (edge-triggered, registered once): two sources of sd-event for
+ *	each flow would take more memory than all the rest of an idle flow, and a turn of sd-event more time
+ *	than moving a message. flows_loop() waits for this set, in which sd-event's is one entry; without it (in
+ *	tests) the set is one source of sd-event. An event says which flow and side; the flow is looked up by its id,
  *	so that an event for a flow which was closed in the same batch finds nothing.
  *
  *	Edges are remembered in relay_dir.readable/.writable, and the relay clears them at EAGAIN. A flow that has
@@ -30,6 +31,9 @@ enum {
 	CAME_BACK_MOST = 2,
 	ROUNDS = 8,			/* of the run queue and the epoll set before other sources get their turn */
 };
+
+/* What the epoll set calls sd-event's descriptor; no flow has this slot. */
+#define DATA_OTHERS UINT64_MAX
 
 /* ---------------------------------------------------------------- events */
 static void on_socket(struct flows *t, const struct epoll_event *e)
@@ -70,21 +74,28 @@ static void after_batch(struct flows *t)
 	ring_ring(t->tap.ring);
 	if (t->was_full && !flows_full(t)) {
 		t->was_full = false;
+		t->touched = true;
 		if (t->room)
 			t->room(t->room_ctx);
 	}
 }
 
-static void run(struct flows *t)
+/* Waits (timeout in ms, -1: without end) and serves flows. Whether sd-event, too, has something to do (see flows_loop()). */
+static bool run(struct flows *t, int timeout)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
+	bool others = false;
 
 	for (int round = 0; round < ROUNDS; round++) {
 		uint32_t last = t->run.last, slot;
-		int n = epoll_wait(t->epoll, events, EVENTS_AT_ONCE, 0);
+		int n = epoll_wait(t->epoll, events, EVENTS_AT_ONCE, round == 0 ? timeout : 0);
 
-		for (int i = 0; i < n; i++)
-			on_socket(t, &events[i]);
+		for (int i = 0; i < n; i++) {
+			if (events[i].data.u64 == DATA_OTHERS)
+				others = true;
+			else
+				on_socket(t, &events[i]);
+		}
 		/* `last` may have ended meanwhile, so each flow gets one turn at most */
 		for (unsigned turns = t->now; last != NO_SLOT && turns > 0; turns--) {
 			slot = flow_queue_take(t, &t->run);
@@ -98,21 +109,56 @@ static void run(struct flows *t)
 		if (n < EVENTS_AT_ONCE && t->run.first == NO_SLOT)
 			break;
 	}
-	sd_event_source_set_enabled(t->more, t->run.first != NO_SLOT ? SD_EVENT_ON : SD_EVENT_OFF);
+	if (!t->looping)
+		sd_event_source_set_enabled(t->more, t->run.first != NO_SLOT ? SD_EVENT_ON : SD_EVENT_OFF);
+	return others;
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	(void)source, (void)fd, (void)revents;
-	run(userdata);
+	run(userdata, 0);
 	return 0;
 }
 
 static int on_more(sd_event_source *source, void *userdata)
 {
 	(void)source;
-	run(userdata);
+	run(userdata, 0);
 	return 0;
+}
+
+int flows_loop(struct flows *t)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = DATA_OTHERS };
+	int r;
+
+	/* our set leaves sd-event's, so that sd-event's can be in ours */
+	r = sd_event_source_set_enabled(t->io, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(t->more, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, sd_event_get_fd(t->event), &e) < 0)
+		return -errno;
+	t->looping = true;
+	while (sd_event_get_state(t->event) != SD_EVENT_FINISHED) {
+		r = sd_event_prepare(t->event);
+		if (r == 0) {
+			bool others;
+
+			t->touched = false;
+			do
+				others = run(t, t->run.first != NO_SLOT ? 0 : -1);
+			while (!others && !t->touched);
+			r = sd_event_wait(t->event, 0);
+		}
+		if (r > 0)
+			r = sd_event_dispatch(t->event);
+		if (r < 0)
+			return r;
+	}
+	return sd_event_get_exit_code(t->event, &r) < 0 ? 0 : r;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -134,7 +180,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 			flow_service(t, slot);
 	}
 	after_batch(t);
-	if (t->run.first != NO_SLOT)
+	if (t->run.first != NO_SLOT && !t->looping)
 		sd_event_source_set_enabled(t->more, SD_EVENT_ON);
 	if (t->lists[LIST_RESETTING] != NO_SLOT || t->lists[LIST_CONNECTING] != NO_SLOT) {
 		sd_event_source_set_time_relative(source, (t->lists[LIST_RESETTING] != NO_SLOT ? RESET_TICK_MS :
@@ -278,11 +324,7 @@ refuse:
 /* ---------------------------------------------------------------- the table */
 unsigned flows_restore(struct flows *t)
 {
-	unsigned count = flow_restore_all(t);
-
-	if (t->run.first != NO_SLOT)
-		sd_event_source_set_enabled(t->more, SD_EVENT_ON);
-	return count;
+	return flow_restore_all(t);
 }
 
 unsigned flows_limit_by_files(size_t reserve)

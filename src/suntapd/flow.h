@@ -49,6 +49,9 @@ enum { FLOW_CANDIDATES_MAX = 8 };
 unsigned flows_limit_by_files(size_t reserve);
 
 int flows_new(struct flows **ret, sd_event *event, struct ring *ring, const struct flows_options *options);
+/* Runs until sd_event_exit(): flows at once, sd-event's sources when they have something. Its exit code, or -errno. */
+int flows_loop(struct flows *t);
+
 /* Goes on with the flows that the store kept for us, if any; returns how many. */
 unsigned flows_restore(struct flows *t);
 struct flows *flows_free(struct flows *t);		/* NULL is fine; tells the ring of flows that are left: FLOW_END_STOPPED */

@@ -63,6 +63,8 @@ struct flows {
 	void *room_ctx;
 	void (*unreachable)(void *ctx, const char *name);
 	void *unreachable_ctx;
+	bool looping;			/* in flows_loop() */
+	bool touched;			/* sd-event was told something that it arms only when it prepares */
 	bool was_full;			/* and has not become much emptier since */
 	uint64_t opened, refused, bytes[DIR_COUNT];
 };

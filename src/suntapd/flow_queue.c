@@ -15,6 +15,7 @@ void flow_list_add(struct flows *t, enum flow_list list, uint32_t slot, int64_t 
 		t->slots[f->next].previous = slot;
 	t->lists[list] = slot;
 
+	t->touched = true;
 	if (sd_event_source_get_enabled(t->timer, &on) < 0)
 		return;
 	if (on == SD_EVENT_OFF || list == LIST_RESETTING) {

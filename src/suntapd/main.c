@@ -364,7 +364,7 @@ static int run(const char *config_path)
 	log_info("suntapd " SUNTAP_VERSION " is up: %zu device%s", d.config->device_count, d.config->device_count == 1 ? "" : "s");
 	sd_notify(false, "READY=1");
 	tell_status(&d);
-	e = sd_event_loop(d.event);
+	e = flows_loop(d.flows);
 	sd_notify(false, "STOPPING=1");
 	if (e < 0)
 		log_error("the event loop failed: %s", strerror(-e));
