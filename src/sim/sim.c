@@ -14,6 +14,10 @@
 const struct sim_protocol *const sim_protocols[] = {
 	&sim_solarman_v5,
 	&sim_tsun_gen3,
+	&sim_inteless,
+	&sim_growatt,
+	&sim_alphaess,
+	&sim_apsystems,
 	NULL,
 };
 
@@ -120,6 +124,13 @@ int64_t sim_step(struct reading *truth, const char *name, int64_t thousandths, u
 
 static void place(uint8_t *p, uint64_t v, size_t width, enum sim_order order)
 {
+	if (order == SIM_LOW_FIRST && width == 4) {
+		place(p, v & 0xffff, 2, SIM_BIG);
+		place(p + 2, v >> 16 & 0xffff, 2, SIM_BIG);
+		return;
+	}
+	if (order == SIM_LOW_FIRST)
+		order = SIM_BIG;
 	for (size_t i = 0; i < width; i++)
 		p[i] = (uint8_t)(v >> 8 * (order == SIM_BIG ? width - 1 - i : i));
 }
@@ -216,6 +227,26 @@ void sim_day_at(struct sim_day *d, double seconds)
 	d->energy_today = thousand(sum / 1000 * 0.95 * gathered(second));
 	d->energy_total = thousand(1180.4 + sum / 1000 * 0.95 * gathered(DAY_S) * days) + d->energy_today;
 	house(d, second, days);
+}
+
+void sim_two_inputs(struct sim_day *d)
+{
+	for (int i = 0; i < 2; i++) {
+		d->pv_current[i] += d->pv_current[i + 2];
+		d->pv_power[i] += d->pv_power[i + 2];
+		d->pv_energy_today[i] += d->pv_energy_today[i + 2];
+		d->pv_energy_total[i] += d->pv_energy_total[i + 2];
+	}
+}
+
+void sim_identify(struct reading *truth, const struct sim_device *d, const struct sim_moment *m, enum time_kind kind,
+		  int64_t time_ms)
+{
+	truth->historic = m->stored;
+	truth->time_kind = kind;
+	truth->time_ms = time_ms;
+	snprintf(truth->serial, sizeof(truth->serial), "%s", d->serial);
+	snprintf(truth->logger, sizeof(truth->logger), "%s", d->logger);
 }
 
 /* ------------------------------------------------ time */

@@ -67,7 +67,7 @@ struct sim_field {
 #define SIM_DAY(member) .from = offsetof(struct sim_day, member)
 #define SIM_FIXED(value) .constant = true, .fixed = (value)
 
-enum sim_order { SIM_BIG, SIM_LITTLE };
+enum sim_order { SIM_BIG, SIM_LITTLE, SIM_LOW_FIRST /* words big-endian, the low one first */ };
 
 /* What a day's value is in the wire's steps; truth (may be NULL) gets it by name. */
 int64_t sim_step(struct reading *truth, const char *name, int64_t thousandths, unsigned int decimals);
@@ -77,7 +77,7 @@ void sim_fields(struct sim_frame *f, size_t base, const struct sim_field *fields
 
 /* ------------------------------------------------ who speaks */
 struct sim_moment {
-	int64_t utc_ms;		/* when it was measured */
+	int64_t utc_ms;		/* when it was measured, a whole second */
 	bool stored;		/* kept, and sent later */
 	const struct sim_day *day;
 };
@@ -99,22 +99,31 @@ struct sim_protocol {
 	uint16_t port;			/* where its cloud listens */
 	const char *serial, *logger;	/* made up; used where none is given */
 	bool stored;			/* the device keeps records and sends them later */
+	bool bare_answers;		/* nothing marks the beginning of an answer: no rubbish before one */
 	/* What a device says after connecting, message by message; false: that was all. */
 	bool (*hello)(struct sim_device *d, unsigned int i, struct sim_frame *f);
-	/* truth gets all that the frame says: values, time, serial, logger, historic. */
-	void (*record)(struct sim_device *d, const struct sim_moment *m, struct sim_frame *f, struct reading *truth);
+	/* truth gets all that the frame says: values, time, serial, logger, historic. The second one too, if it holds two. */
+	void (*record)(struct sim_device *d, const struct sim_moment *m, struct sim_frame *f, struct reading *truth,
+		       struct reading *second);
 	void (*beat)(struct sim_device *d, struct sim_frame *f);	/* NULL: none */
 	/* A frame of the cloud: true if the last message is answered by it. reply: left empty, or to be sent. */
 	bool (*take)(struct sim_device *d, const uint8_t *frame, size_t size, struct sim_frame *reply);
 	/* The cloud's answer to a good frame of the device; false: this one is not answered. */
 	bool (*answer)(const uint8_t *frame, size_t size, int64_t now_ms, struct sim_frame *answer);
+	/* What the cloud sends on its own behind that answer; NULL, or false: nothing. */
+	bool (*then)(const uint8_t *frame, size_t size, int64_t now_ms, struct sim_frame *command);
 	void (*spoil)(struct sim_frame *f);	/* makes its checksum wrong; NULL: it has none */
 };
 
 extern const struct sim_protocol *const sim_protocols[];	/* NULL after the last */
-extern const struct sim_protocol sim_solarman_v5, sim_tsun_gen3;
+extern const struct sim_protocol sim_solarman_v5, sim_tsun_gen3, sim_inteless, sim_growatt, sim_alphaess, sim_apsystems;
 
 const struct sim_protocol *sim_protocol(const char *name);	/* NULL: unknown */
+/* Who and when, into the truth. */
+void sim_identify(struct reading *truth, const struct sim_device *d, const struct sim_moment *m, enum time_kind kind,
+		  int64_t time_ms);
+/* The same day for an inverter with two inputs of double size. */
+void sim_two_inputs(struct sim_day *d);
 int64_t sim_local_ms(int64_t utc_ms);				/* this machine's wall clock */
 /* The wall clock as broken down time; for protocols that send dates. */
 struct tm;

@@ -119,8 +119,10 @@ static bool hello(struct sim_device *d, unsigned int i, struct sim_frame *f)
 	return true;
 }
 
-static void record(struct sim_device *d, const struct sim_moment *m, struct sim_frame *f, struct reading *truth)
+static void record(struct sim_device *d, const struct sim_moment *m, struct sim_frame *f, struct reading *truth,
+		   struct reading *second)
 {
+	(void)second;
 	start(d, f, 0x42);
 	sim_u8(f, m->stored ? 0x81 : 0x01);
 	sim_le16(f, 0x02b0);
@@ -133,13 +135,8 @@ static void record(struct sim_device *d, const struct sim_moment *m, struct sim_
 	sim_fields(f, HEAD, fields, ARRAY_SIZE(fields), SIM_BIG, m->day, truth);
 	reading_add_integer(truth, "packet_number", d->number);
 	reading_add_string(truth, "firmware_version", "V4.0.10");
-	truth->historic = m->stored;
-	snprintf(truth->serial, sizeof(truth->serial), "%s", d->serial);
-	snprintf(truth->logger, sizeof(truth->logger), "%s", d->logger);
-	if (d->has_clock) {
-		truth->time_kind = TIME_IN_UTC;
-		truth->time_ms = ((int64_t)total_at(d, m->utc_ms) + (int64_t)(uint32_t)(d->clock_ms / 1000)) * 1000;
-	}
+	sim_identify(truth, d, m, d->has_clock ? TIME_IN_UTC : TIME_NONE,
+		     ((int64_t)total_at(d, m->utc_ms) + (int64_t)(uint32_t)(d->clock_ms / 1000)) * 1000);
 	end(f);
 }
 

@@ -150,17 +150,15 @@ static void put_item(struct sim_frame *f, const struct item *item, const struct 
 	sim_be32(f, bits);
 }
 
-static void record(struct sim_device *d, const struct sim_moment *m, struct sim_frame *f, struct reading *truth)
+static void record(struct sim_device *d, const struct sim_moment *m, struct sim_frame *f, struct reading *truth,
+		   struct reading *second)
 {
+	(void)second;
 	begin(f, d->logger, 0x91, 0x04);
 	list(f, 0x01900001, d->serial, clock_at(d, m->utc_ms), ARRAY_SIZE(items));
 	for (size_t i = 0; i < ARRAY_SIZE(items); i++)
 		put_item(f, &items[i], m->day, truth);
-	truth->historic = m->stored;
-	truth->time_kind = TIME_LOCAL;
-	truth->time_ms = clock_at(d, m->utc_ms);
-	snprintf(truth->serial, sizeof(truth->serial), "%s", d->serial);
-	snprintf(truth->logger, sizeof(truth->logger), "%s", d->logger);
+	sim_identify(truth, d, m, TIME_LOCAL, clock_at(d, m->utc_ms));
 	end(f);
 }
 

@@ -38,9 +38,13 @@ static void on_frame(void *ctx, const struct frame_info *f)
 			struct sim_frame bad = answer;
 
 			c->o->protocol->spoil(&bad);
-			c->lost |= sim_send(c->o, c->fd, &bad) < 0;
+			c->lost |= sim_send(c->o, c->fd, DIR_CLOUD, &bad) < 0;
 		}
-		answered = sim_send(c->o, c->fd, &answer) == 0;
+		answered = sim_send(c->o, c->fd, DIR_CLOUD, &answer) == 0;
+		answer.length = 0;
+		if (answered && c->o->protocol->then &&
+		    c->o->protocol->then(f->bytes, f->size, now_realtime() / NSEC_PER_MSEC, &answer))
+			answered = sim_send(c->o, c->fd, DIR_CLOUD, &answer) == 0;
 		c->lost |= !answered;
 		if (c->o->reset_after && ++c->answers >= c->o->reset_after)
 			c->lost = c->reset = true;

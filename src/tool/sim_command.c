@@ -85,19 +85,20 @@ static int send_bytes(int fd, const uint8_t *bytes, size_t length, size_t most)
 	return 0;
 }
 
-static size_t rubbish(struct sim_options *o, uint8_t bytes[RUBBISH_MAX])
+static size_t rubbish(struct sim_options *o, enum dir dir, uint8_t bytes[RUBBISH_MAX])
 {
-	size_t n = o->rubbish ? 1 + next_random(o) % RUBBISH_MAX : 0;
+	bool bare = dir == DIR_CLOUD && o->protocol->bare_answers;
+	size_t n = o->rubbish && !bare ? 1 + next_random(o) % RUBBISH_MAX : 0;
 
 	for (size_t i = 0; i < n; i++)
 		bytes[i] = (uint8_t)(next_random(o) >> 11);
 	return n;
 }
 
-int sim_send(struct sim_options *o, int fd, const struct sim_frame *f)
+int sim_send(struct sim_options *o, int fd, enum dir dir, const struct sim_frame *f)
 {
 	uint8_t before[RUBBISH_MAX];
-	size_t n = rubbish(o, before), most = o->split ? 1 : SIZE_MAX;
+	size_t n = rubbish(o, dir, before), most = o->split ? 1 : SIZE_MAX;
 	int r = send_bytes(fd, before, n, most);
 
 	return r < 0 ? r : send_bytes(fd, f->bytes, f->length, most);
@@ -106,7 +107,7 @@ int sim_send(struct sim_options *o, int fd, const struct sim_frame *f)
 void sim_transcribe(struct sim_options *o, enum dir dir, const struct sim_frame *f)
 {
 	uint8_t before[RUBBISH_MAX];
-	size_t n = rubbish(o, before);
+	size_t n = rubbish(o, dir, before);
 	const char mark = dir == DIR_DEVICE ? '>' : '<';
 
 	if (n) {

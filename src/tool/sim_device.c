@@ -42,6 +42,7 @@ struct sim {
 	unsigned int sent;		/* frames, on this connection */
 	uint64_t records;		/* live ones that were answered */
 	double sun;			/* s, of the sun's clock, at the next record */
+	int64_t last_ms;		/* moment of the last record */
 	int64_t virtual_ms;		/* transcripts do not wait: time that was waited, added to real time */
 	struct kept kept[KEPT_MAX];
 	size_t kept_count;
@@ -101,7 +102,7 @@ static void receive(struct sim *s, int64_t until)
 		session_feed(s->session, DIR_CLOUD, bytes, (size_t)n, now_realtime());
 		if (s->replied) {
 			s->replied = false;
-			if (sim_send(s->o, s->fd, &s->reply) < 0)
+			if (sim_send(s->o, s->fd, DIR_DEVICE, &s->reply) < 0)
 				drop(s, false);
 		}
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -147,6 +148,16 @@ static enum result transcribe(struct sim *s, const struct sim_frame *f, bool goo
 		expect(s, "frame < ok\n");
 		s->device.now_ms = now_ms(s);
 		s->o->protocol->take(&s->device, a.bytes, a.length, &reply);
+		a.length = 0;
+		if (s->o->protocol->then && s->o->protocol->then(f->bytes, f->length, now_ms(s), &a)) {
+			sim_transcribe(s->o, DIR_CLOUD, &a);
+			expect(s, "frame < ok\n");
+			s->o->protocol->take(&s->device, a.bytes, a.length, &reply);
+		}
+		if (reply.length) {
+			sim_transcribe(s->o, DIR_DEVICE, &reply);
+			expect(s, "frame > ok\n");
+		}
 	}
 	return DONE;
 }
@@ -157,7 +168,7 @@ static enum result send_frame(struct sim *s, const struct sim_frame *f)
 		drop(s, true);
 		return LOST;
 	}
-	if (sim_send(s->o, s->fd, f) < 0) {
+	if (sim_send(s->o, s->fd, DIR_DEVICE, f) < 0) {
 		drop(s, false);
 		return LOST;
 	}
@@ -233,15 +244,16 @@ static void tell_truth(struct sim *s, const struct reading *r)
 
 static enum result record(struct sim *s, int64_t utc_ms, double sun, bool stored)
 {
-	static struct reading truth;
+	static struct reading truth, second;
 	struct sim_day day;
 	const struct sim_moment m = { .utc_ms = utc_ms, .stored = stored, .day = &day };
 	struct sim_frame f = { .length = 0 }, bad;
 
 	sim_day_at(&day, sun);
 	reading_start(&truth, s->o->protocol->name, 0);
+	reading_start(&second, s->o->protocol->name, 0);
 	s->device.now_ms = now_ms(s);
-	s->o->protocol->record(&s->device, &m, &f, &truth);
+	s->o->protocol->record(&s->device, &m, &f, &truth, &second);
 	if (s->o->bad_checksum) {
 		bad = f;
 		s->o->protocol->spoil(&bad);
@@ -249,6 +261,8 @@ static enum result record(struct sim *s, int64_t utc_ms, double sun, bool stored
 			return LOST;
 	}
 	tell_truth(s, &truth);
+	if (second.count)
+		tell_truth(s, &second);
 	return exchange(s, &f);
 }
 
@@ -272,8 +286,13 @@ static enum result send_kept(struct sim *s)
 /* ------------------------------------------------ a connection */
 static enum result live(struct sim *s)
 {
-	int64_t utc_ms = now_ms(s);
+	/* A second apart, however fast: two records of one moment are one. */
+	int64_t utc_ms = now_ms(s) / 1000 * 1000;
 	double sun = s->sun;
+
+	if (utc_ms <= s->last_ms)
+		utc_ms = s->last_ms + 1000;
+	s->last_ms = utc_ms;
 
 	s->sun += RECORD_S;
 	if (record(s, utc_ms, sun, false) == LOST) {
@@ -366,7 +385,7 @@ int sim_device_run(struct sim_options *o)
 	s.device.clock_error_ms = o->clock_error_ms;
 	s.device.power_on_ms = now - (o->backfill + KEPT_AGE + 2) * RECORD_MS;
 	for (unsigned int i = o->backfill; i; i--)
-		keep(&s, now - (i + KEPT_AGE) * RECORD_MS, s.sun - (double)(i + KEPT_AGE) * RECORD_S);
+		keep(&s, now / 1000 * 1000 - (i + KEPT_AGE) * RECORD_MS, s.sun - (double)(i + KEPT_AGE) * RECORD_S);
 	if (o->backfill && !o->protocol->stored) {
 		fprintf(stderr, "suntap: devices of %s keep no records\n", o->protocol->name);
 		return 2;

@@ -29,7 +29,7 @@ int sim_device_run(struct sim_options *o);	/* the exit status */
 int sim_cloud_run(struct sim_options *o);
 
 /* Sends all of it, with the faults asked for: rubbish before it, each byte by itself. 0 or -errno. */
-int sim_send(struct sim_options *o, int fd, const struct sim_frame *f);
+int sim_send(struct sim_options *o, int fd, enum dir dir, const struct sim_frame *f);
 /* As hexadecimal in a transcript's line. */
 void sim_transcribe(struct sim_options *o, enum dir dir, const struct sim_frame *f);
 void sim_reset(int fd);				/* closes it with a reset */
