@@ -104,7 +104,7 @@ deps deps-demo deps-check deps-bench deps-fuzz:
 # Three hosts in network namespaces, a journald of its own, captured bytes through the real thing. Needs root.
 .PHONY: demo
 demo: deps-demo
-	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/suntapd $(BUILD)/suntap-decoder
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/suntapd $(BUILD)/suntap-decoder $(BUILD)/suntap
 	@BUILD=$(abspath $(BUILD)) tests/demo/demo
 
 # ---------------------------------------------------------------- lint

@@ -47,6 +47,10 @@ SCENES = [
     (GARAGE, 5005, "tsun-gen3/04-inverter-ms600"),
 ]
 
+# The other families, simulated: protocol, port of its cloud. Each is a device of its own by its port.
+FAMILIES = [("growatt", 5279), ("alphaess", 7777), ("inteless", 51100), ("apsystems", 8995)]
+CONFIG_FAMILIES = "".join(f"\n[device {name}]\nsource = {ROOF}\npreset = {name}\n" for name, _ in FAMILIES)
+
 # What is measured, and what only explains a case: the vectors' own tool knows.
 INFORMATIVE = runpy.run_path(os.path.join(VECTORS, "compare"))["INFORMATIVE"]
 
@@ -313,11 +317,33 @@ def check_readings(entries, device):
           "the damaged frame, the unknown frame and the cloud's command were told")
 
 
+def show_families():
+    heading("One of each other family: suntap sim, a device and its cloud, through the same gateway")
+    rows, agreed = [["device", "protocol", "serial number", "power", "its cloud"]], 0
+    for name, port in FAMILIES:
+        to = f"{CLOUD[4]}:{port}"
+        cloud = start("ip", "netns", "exec", "cloud", f"{BUILD}/suntap", "sim", "cloud", name, "--listen", to, "--count", "1",
+                      "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        cloud.stderr.readline()
+        said = run("ip", "netns", "exec", "inverter", f"{BUILD}/suntap", "sim", "device", name, "--to", to, "--count", "1",
+                   "--json").splitlines()
+        understood = [e for e in map(json.loads, cloud.communicate(timeout=PATIENCE)[0].splitlines()) if e["type"] == "reading"]
+        put_in = json.loads(said[0])
+        entry = until(f"the journal's reading of {name}", lambda n=name, p=put_in: next((
+            e for e in of_kind(journal(), "READING") if e["SUNTAP_DEVICE"] == n and e["SUNTAP_SERIAL"] == p["serial"]), None))
+        agreed += len(understood) == len(said) and all(
+            agrees({f"SOLAR_{key.upper()}": v if isinstance(v, str) else (float(v), 0)}, entry)
+            for key, v in put_in["values"].items())
+        rows.append([name, entry["SUNTAP_PROTOCOL"], entry["SUNTAP_SERIAL"], entry["SOLAR_AC_POWER"] + " W", to])
+    table(rows, right=(3,))
+    check(agreed == len(FAMILIES), "the journal has what each device put in, and each cloud understood it")
+
+
 def demo():
     os.makedirs(RUN, exist_ok=True)
     run("ip", "-n", "inverter", "addr", "add", f"{BALCONY}/24", "dev", "eth0")
     with open(f"{RUN}/suntap.ini", "w", encoding="ascii") as f:
-        f.write(CONFIG)
+        f.write(CONFIG + CONFIG_FAMILIES)
 
     heading("A gateway between three inverters and their clouds, in network namespaces; its suntap.ini")
     print(textwrap.indent(CONFIG.rstrip(), "  "))
@@ -336,6 +362,7 @@ def demo():
     count = len(of_kind(entries, "READING"))
     status = until("the status", lambda: re.search(f"^0 flows.*, {count} reading.*", suntapd.status()))
     print(f"  its status: {status[0]}")
+    show_families()
 
     heading("And when suntapd is killed?")
     suntapd.kill()
