@@ -15,11 +15,11 @@ DATA      = $(PREFIX)/share/suntap
 
 # What `make deps` sees to, on Debian 12.
 PACKAGES := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libseccomp-dev \
-	libinih-dev libpcap-dev libcap-ng-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev libmicrohttpd-dev
+	libinih-dev libpcap-dev libcap-ng-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev libmicrohttpd-dev libmosquitto-dev
 PACKAGES_DEMO := $(PACKAGES) nftables iproute2 procps util-linux systemd python3
 PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest dbus iputils-ping \
 	influxdb victoria-metrics systemd-journal-remote openssl bsdutils prometheus curl ca-certificates \
-	libnss-systemd
+	libnss-systemd mosquitto mosquitto-clients python3-paho-mqtt python3-jsonschema
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy
 PACKAGES_FUZZ := $(PACKAGES_CHECK) libclang-rt-14-dev
 
@@ -47,7 +47,7 @@ LIBS_protocols := -ljansson
 LIBS_decoder   := -lseccomp -lcap-ng -lsystemd
 LIBS_tool      := -lpcap
 LIBS_sim       := -lm
-LIBS_export    := -lcurl -lz -ljansson -lmicrohttpd -lm -lsystemd
+LIBS_export    := -lcurl -lz -ljansson -lmicrohttpd -lmosquitto -lm -lsystemd
 
 USES_suntapd        := suntapd shared
 USES_suntap-decoder := decoder protocols shared

@@ -53,6 +53,8 @@ struct destination_kind {
 	int (*open)(struct destination *d);				/* 0 or -errno */
 	enum destination_answer (*add)(struct destination *d, const struct record *r);
 	void (*flush)(struct destination *d);				/* may be NULL */
+	/* What has to be on disk before the cursor passes it; at most once a second. 0, or -errno: the cursor stays. */
+	int (*save)(struct destination *d);				/* may be NULL */
 	void (*tick)(struct destination *d);				/* may be NULL */
 	size_t (*stop)(struct destination *d);				/* may be NULL */
 	void (*close)(struct destination *d);				/* safe when open() failed */
@@ -68,7 +70,7 @@ struct destination {
 	void *state;				/* its own */
 };
 
-extern const struct destination_kind destination_influxdb, destination_splunk, destination_metrics, destination_json;
+extern const struct destination_kind destination_influxdb, destination_splunk, destination_mqtt, destination_metrics, destination_json;
 
 const struct destination_kind *destination_kind(size_t i);		/* row i, NULL after the last */
 const struct destination_kind *destination_find(const char *name, size_t length);

@@ -6,7 +6,7 @@
 #include "shared/util.h"
 
 static const struct destination_kind *const kinds[] = {
-	&destination_influxdb, &destination_splunk, &destination_metrics, &destination_json,
+	&destination_influxdb, &destination_splunk, &destination_mqtt, &destination_metrics, &destination_json,
 };
 
 const struct destination_kind *destination_kind(size_t i)

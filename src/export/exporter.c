@@ -108,7 +108,9 @@ static void save_cursors(struct exporter *x, bool now)
 	if (!now && x->saved && now_monotonic() - x->saved < NSEC_PER_SEC)
 		return;
 	x->saved = now_monotonic();
-	e = cursors_save(&x->cursors);
+	e = x->destination.state && x->destination.kind->save ? x->destination.kind->save(&x->destination) : 0;
+	if (!e)
+		e = cursors_save(&x->cursors);
 	if (e && !x->save_failed)
 		log_error("%s cannot be written: %s; exporting goes on, and what is exported until it can will be exported again "
 			  "after a restart", x->cursors.path, strerror(-e));
@@ -471,10 +473,10 @@ int exporter_run(const struct exporter_options *o)
 		sd_notify(0, "READY=1");
 		e = sd_event_loop(x.event);
 	}
-	if (x.destination.kind)
-		x.destination.kind->close(&x.destination);
 	if (e == 0)
 		save_cursors(&x, true);
+	if (x.destination.kind)
+		x.destination.kind->close(&x.destination);
 	if (o->progress && e == 0 && x.reader)
 		progress_end(&x.progress, x.counts.confirmed, x.counts.refused, x.length);
 	sd_event_source_unref(x.pump);

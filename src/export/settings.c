@@ -172,8 +172,8 @@ static const struct ini_key common_keys[] = {
 static const struct ini_key inverter_keys[] = {
 	{ SECTION_INVERTER, OF(name), "a text, such as Garage roof", "what people call it" },
 	{ SECTION_INVERTER, OF(area), "a text, such as Garage", "Home Assistant's area for it" },
-	{ SECTION_INVERTER, OF(manufacturer), "a text", "the maker, where the readings do not tell" },
-	{ SECTION_INVERTER, OF(model), "a text", "the model, where the readings do not tell" },
+	{ SECTION_INVERTER, OF(manufacturer), "a text", "the maker, instead of what the readings tell" },
+	{ SECTION_INVERTER, OF(model), "a text", "the model, instead of what the readings tell" },
 	{ SECTION_INVERTER, PV(1) }, { SECTION_INVERTER, PV(2) }, { SECTION_INVERTER, PV(3) }, { SECTION_INVERTER, PV(4) },
 	{ SECTION_INVERTER, PV(5) }, { SECTION_INVERTER, PV(6) }, { SECTION_INVERTER, PV(7) }, { SECTION_INVERTER, PV(8) },
 };
@@ -509,7 +509,7 @@ char *settings_secret_free(char *secret)
 }
 
 /* Where a bare name is found: $CREDENTIALS_DIRECTORY, which systemd makes of LoadCredential=. */
-static int secret_path(const struct settings *s, const char *key, const char *source, char path[static 512])
+int settings_secret_path(const struct settings *s, const char *key, const char *source, char path[static 512])
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
 
@@ -531,7 +531,7 @@ int settings_secret(const struct settings *s, const char *key, const char *sourc
 	CLEANUP(closep) int fd = -1;
 	struct stat st;
 	ssize_t n;
-	int r = secret_path(s, key, source, path);
+	int r = settings_secret_path(s, key, source, path);
 
 	if (r)
 		return r;

@@ -75,6 +75,8 @@ bool settings_parse_secret(struct ini *p, const struct ini_key *k, const char *t
  * control character in it. Says what is wrong to the log, never what is in it.
  */
 int settings_secret(const struct settings *s, const char *key, const char *source, char **ret);
+/* Where it is: `source`, or in $CREDENTIALS_DIRECTORY. */
+int settings_secret_path(const struct settings *s, const char *key, const char *source, char path[static 512]);
 char *settings_secret_free(char *secret);		/* overwrites it; returns NULL */
 
 #endif
