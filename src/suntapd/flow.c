@@ -67,17 +67,25 @@ static void on_socket(struct flows *t, const struct epoll_event *e)
 	flow_service(t, slot);
 }
 
+/* The table may have become full, or be it no more, otherwise than by a new flow: by another limit, or by flows of the store. */
+static void look_for_room(struct flows *t)
+{
+	if (t->now >= t->options.limit)
+		t->was_full = true;
+	if (!t->was_full || flows_full(t))
+		return;
+	t->was_full = false;
+	t->touched = true;
+	if (t->room)
+		t->room(t->room_ctx);
+}
+
 static void after_batch(struct flows *t)
 {
 	while (t->starving.first != NO_SLOT && t->pipes.free)
 		flow_queue_put(t, &t->run, flow_queue_take(t, &t->starving));
 	ring_ring(t->tap.ring);
-	if (t->was_full && !flows_full(t)) {
-		t->was_full = false;
-		t->touched = true;
-		if (t->room)
-			t->room(t->room_ctx);
-	}
+	look_for_room(t);
 }
 
 /* Waits (timeout in ms, -1: without end) and serves flows. Whether sd-event, too, has something to do (see flows_loop()). */
@@ -324,7 +332,10 @@ refuse:
 /* ---------------------------------------------------------------- the table */
 unsigned flows_restore(struct flows *t)
 {
-	return flow_restore_all(t);
+	unsigned count = flow_restore_all(t);
+
+	look_for_room(t);
+	return count;
 }
 
 unsigned flows_limit_by_files(size_t reserve)
@@ -353,7 +364,7 @@ int flows_new(struct flows **ret, sd_event *event, struct ring *ring, const stru
 		return -ENOMEM;
 	t->event = sd_event_ref(event);
 	t->options = *options;
-	t->limit_made = options->limit;
+	t->limit_made = options->limit_later > options->limit ? options->limit_later : options->limit;
 	t->table_fd = t->epoll = -1;
 	t->free = t->run.first = t->run.last = t->starving.first = t->starving.last = NO_SLOT;
 	t->lists[LIST_CONNECTING] = t->lists[LIST_RESETTING] = NO_SLOT;
@@ -427,6 +438,7 @@ void flows_set_options(struct flows *t, const struct flows_options *options)
 	t->options = *options;
 	if (t->options.limit > t->limit_made)
 		t->options.limit = t->limit_made;
+	look_for_room(t);
 }
 
 void flows_on_room(struct flows *t, void (*room)(void *ctx), void *ctx)

@@ -29,6 +29,7 @@ struct flows;
 
 struct flows_options {
 	unsigned limit;			/* flows in all */
+	unsigned limit_later;		/* what flows_set_options() may raise it to */
 	unsigned connect_timeout;	/* s */
 	struct socket_patience patience;
 };
@@ -55,7 +56,7 @@ int flows_loop(struct flows *t);
 /* Goes on with the flows that the store kept for us, if any; returns how many. */
 unsigned flows_restore(struct flows *t);
 struct flows *flows_free(struct flows *t);		/* NULL is fine; tells the ring of flows that are left: FLOW_END_STOPPED */
-void flows_set_options(struct flows *t, const struct flows_options *options);	/* limit: only up to that of flows_new() */
+void flows_set_options(struct flows *t, const struct flows_options *options);	/* limit: up to limit_later of flows_new() */
 
 /*
  * Takes a connection over. 0, or: -EUSERS the device has its limit; -ENFILE all slots are used; -ELOOP `device` is a socket

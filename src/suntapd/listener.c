@@ -200,6 +200,12 @@ static void pause_all(struct listeners *l, const char *reason, bool for_a_while)
 	}
 }
 
+void listeners_look_for_room(struct listeners *l)
+{
+	if (flows_full(l->flows) && !l->paused)
+		pause_all(l, "max_flows is reached", false);
+}
+
 /* ---------------------------------------------------------------- a connection */
 static void refuse(struct listeners *l, int fd, const struct flow_address *peer, const struct flow_address *destination,
 		   const char *name, const char *reason)

@@ -20,6 +20,8 @@ struct listeners;
 int listeners_new(struct listeners **ret, sd_event *event, struct flows *flows, const struct config *c, char **why);
 /* Listeners that c does not have are closed, new ones opened, the same ones kept. On failure all is as before. */
 int listeners_update(struct listeners *l, const struct config *c, char **why);
+/* After flows came or a limit was lowered otherwise than by a connection: closes the listeners if there is no room. */
+void listeners_look_for_room(struct listeners *l);
 struct listeners *listeners_free(struct listeners *l);
 
 #endif

@@ -78,6 +78,7 @@ static void flows_options_of(const struct config *c, struct flows_options *ret)
 
 	*ret = (struct flows_options){
 		.limit = c->max_flows && c->max_flows < possible ? c->max_flows : possible,
+		.limit_later = possible,
 		.connect_timeout = c->connect_timeout,
 		.patience = { .keepalive = c->keepalive, .user_timeout = c->user_timeout },
 	};
@@ -209,6 +210,7 @@ static int reload(struct daemon *d, struct config *c, char **why)
 	tell_remark(d);
 	flows_options_of(c, &options);
 	flows_set_options(d->flows, &options);
+	listeners_look_for_room(d->listeners);
 	return 0;
 }
 
@@ -312,6 +314,7 @@ static int start(struct daemon *d, char **why)
 	restored = flows_restore(d->flows);
 	if (restored)
 		log_info("%u flow%s of the suntapd before go on", restored, restored == 1 ? "" : "s");
+	listeners_look_for_room(d->listeners);
 	store_drop_untaken();
 	e = watch_rules(d);
 	return e < 0 ? e : confine();

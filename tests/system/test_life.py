@@ -226,6 +226,55 @@ def test_max_flows_in_a_burst(lab):
     assert set(result["errors"]) <= {"connect_reset", "unexpected_reset"}, result
 
 
+def tapped_again(lab, listener):
+    until(lambda: not is_straight(through(lab, listener)[0]), 5, "to be tapped again")
+
+
+def test_max_flows_lowered_below_what_there_is(lab):
+    """The flows there are go on, new ones go straight; when there is room under the new limit they are tapped again."""
+    daemon = lab.start()
+    listener = lab.listen()
+    flows = [through(lab, listener) for _ in range(6)]
+    daemon.write("[suntapd]\nmax_flows = 3\n" + DEVICE)
+    daemon.reload()
+    assert is_straight(through(lab, listener)[0])
+    for _, device, conn in flows:
+        device.sendall(b"here")
+        assert receive(conn, 4) == b"here"
+        device.close()
+        conn.close()
+    tapped_again(lab, listener)
+
+
+def test_max_flows_raised(lab):
+    """A reload is enough, also while every flow is idle."""
+    daemon = lab.start("[suntapd]\nmax_flows = 3\n" + DEVICE)
+    listener = lab.listen()
+    flows = [through(lab, listener) for _ in range(3)]
+    until(lambda: is_straight(through(lab, listener)[0]), 5, "a connection that goes straight")
+    daemon.write("[suntapd]\nmax_flows = 30\n" + DEVICE)
+    daemon.reload()
+    tapped_again(lab, listener)
+    assert len(flows) == 3
+
+
+def test_max_flows_lowered_by_a_restart(lab):
+    """The same with flows that the manager kept."""
+    daemon = lab.start(keep=True)
+    listener = lab.listen()
+    flows = [through(lab, listener) for _ in range(6)]
+    daemon.kill()
+    daemon.write("[suntapd]\nmax_flows = 3\n" + DEVICE)
+    daemon = lab.start(None, keep=True, after=daemon)
+    assert is_straight(through(lab, listener)[0])
+    for _, device, conn in flows:
+        device.sendall(b"here")
+        assert receive(conn, 4) == b"here"
+        device.close()
+        conn.close()
+    tapped_again(lab, listener)
+
+
 def test_limit_of_a_device(lab):
     lab.start(DEVICE + "max_flows = 3\n" + DEVICE.replace("roof", "shed").replace("10000", "10001"))
     listener = lab.listen()
