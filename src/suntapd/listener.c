@@ -38,6 +38,7 @@ struct listener {
 	size_t device;			/* index in the configuration: redirect and direct */
 	struct flow_address at;
 	int fd;				/* -1 while paused */
+	bool no_family;			/* this machine has no such addresses */
 	sd_event_source *source;
 	struct listeners *all;
 };
@@ -492,6 +493,53 @@ static void explain(char **why, const struct config *c, const struct listener *l
 		give_up(why, "can not listen on %s: %s", at, strerror(-e));
 }
 
+static const struct listener *same_listener(const struct listener *list, size_t count, const struct listener *wanted)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i].way == wanted->way && flow_address_equal(&list[i].at, &wanted->at))
+			return &list[i];
+	return NULL;
+}
+
+/* Closes what is not wanted any more and has the port of a new one: they may be the same for the kernel. Was there any? */
+static bool make_way(struct listeners *l, const struct listener *new, const struct listener *list, size_t count)
+{
+	bool any = false;
+
+	for (size_t k = 0; k < l->count; k++) {
+		struct listener *old = &l->list[k];
+
+		if (old->fd < 0 || old->at.port != new->at.port || same_listener(list, count, old))
+			continue;
+		listener_close(old);
+		any = true;
+	}
+	return any;
+}
+
+static void open_again(struct listeners *l)
+{
+	for (size_t k = 0; k < l->count && !l->paused; k++)
+		if (l->list[k].fd < 0 && listener_open(&l->list[k]) < 0)
+			pause_all(l, "a listener that was closed for a reload can not be opened again", true);
+}
+
+/* What is known of the addresses of an upstream that is the same as before. */
+static void keep_addresses(struct upstream *upstreams, const struct listeners *l, const struct config *c)
+{
+	for (size_t i = 0; i < c->device_count; i++)
+		for (size_t k = 0; l->upstreams && k < l->config->device_count; k++) {
+			const struct config_device *new = &c->devices[i], *old = &l->config->devices[k];
+
+			if (new->way == WAY_DIRECT && old->way == WAY_DIRECT && new->upstream.port == old->upstream.port &&
+			    strcmp(new->upstream.host, old->upstream.host) == 0 &&
+			    strcmp(new->dns_server, old->dns_server) == 0) {
+				upstreams[i] = l->upstreams[k];
+				upstreams[i].asking = false;
+			}
+		}
+}
+
 int listeners_update(struct listeners *l, const struct config *c, char **why)
 {
 	struct upstream *upstreams = calloc(c->device_count ? c->device_count : 1, sizeof(*upstreams));
@@ -508,24 +556,25 @@ int listeners_update(struct listeners *l, const struct config *c, char **why)
 	}
 	/* new ones first: if one fails, nothing has been touched */
 	for (size_t i = 0; i < count; i++) {
-		bool kept = false;
-
 		list[i].all = l;
-		for (size_t k = 0; k < l->count; k++)
-			kept |= l->list[k].way == list[i].way && flow_address_equal(&l->list[k].at, &list[i].at);
-		if (kept)
+		if (same_listener(l->list, l->count, &list[i]))
 			continue;
 		e = open_socket(&list[i]);
-		if (e < 0 && !no_such_family(&list[i], e)) {
+		if (e == -EADDRINUSE && make_way(l, &list[i], list, count))
+			e = open_socket(&list[i]);
+		list[i].no_family = e < 0 && no_such_family(&list[i], e);
+		if (e < 0 && !list[i].no_family) {
 			explain(why, c, &list[i], e);
 			for (size_t k = 0; k < i; k++)
 				close_socket(&list[k]);
+			open_again(l);
 			free(list);
 			free(upstreams);
 			return e;
 		}
 		list[i].fd = e < 0 ? -1 : e;
 	}
+	keep_addresses(upstreams, l, c);
 	for (size_t k = 0; k < l->count; k++) {
 		struct listener *old = &l->list[k];
 
@@ -544,15 +593,15 @@ int listeners_update(struct listeners *l, const struct config *c, char **why)
 	for (size_t i = 0; i < count; i++) {
 		struct listener *n = &l->list[l->count];
 
-		if (list[i].fd < 0 && !l->paused)
-			continue;	/* a family that this machine does not have */
+		if (list[i].no_family || (list[i].fd < 0 && !l->paused))
+			continue;
 		*n = list[i];
 		if (n->fd >= 0 && sd_event_add_io(l->event, &n->source, n->fd, EPOLLIN, on_connection, n) < 0)
 			n->fd = close_socket(n);
 		l->count++;
 	}
 	for (size_t i = 0; i < l->waiting_count; i++)
-		close_fd(l->waiting[i].fd);
+		socket_close(l->waiting[i].fd, true);
 	l->waiting_count = 0;
 	free(l->upstreams);
 	l->upstreams = upstreams;

@@ -384,6 +384,29 @@ def test_reload_that_fails_half_way(lab):
     assert not is_straight(through(lab, lab.listen(port=10005), port=10005)[0])
 
 
+DIRECT = "way = direct\nlisten = {}\nupstream = 203.0.113.10:10000\n"
+
+
+@pytest.mark.parametrize("new", [DIRECT.format("192.168.50.1:18000"), "way = redirect\nlisten = :18000\n"])
+def test_reload_that_changes_a_listener(lab, new):
+    """Another address or another way with the same port: what is in the way is suntapd's own, and not "another program"."""
+    old = "[device roof]\n" + DIRECT.format(":18000")
+    daemon = lab.start(old)
+    daemon.write("[device roof]\n" + new)
+    daemon.reload()
+    assert [e["MESSAGE"] for e in lab.events("CONFIG_REFUSED")] == []
+    daemon.write("[device roof]\n" + new + DEVICE.replace("roof", "shed"))
+    daemon.reload()
+    # … and when a later one can not be had, the old one is there as before
+    with lab.listen("0.0.0.0", 18001, host=None):
+        daemon.write(old + "[device shed]\n" + DIRECT.format(":18001"))
+        daemon.reload()
+    assert "18001" in lab.wait_events("CONFIG_REFUSED")[0]["MESSAGE"]
+    daemon.write(old)
+    daemon.reload()
+    through(lab, lab.listen(), GATEWAY, port=18000)
+
+
 def test_reload_of_what_takes_a_restart(lab):
     """Told, and the listeners of the new file are gone again as well."""
     daemon = lab.start()

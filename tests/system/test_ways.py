@@ -228,6 +228,18 @@ def test_name_that_moves(lab):
         until(lambda: not reset_at_once_or_through(lab, listener), 5, "the new address")
 
 
+def test_name_is_known_over_a_reload(lab):
+    """A reload while no DNS answers does not forget where the cloud is."""
+    dns = Dns({"iot.example.com": [CLOUD]})
+    daemon = lab.start(NAMED)
+    direct(lab)
+    dns.silent = True
+    daemon.reload()
+    began = time.monotonic()
+    direct(lab)
+    assert time.monotonic() - began < 2
+
+
 def reset_at_once_or_through(lab, listener):
     try:
         device = lab.dial(GATEWAY)
