@@ -151,33 +151,35 @@ static bool is_connected(int fd)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state != STATE_SYN_SENT;
 }
 
-static void restore_direction(struct flows *t, uint32_t slot, enum dir dir)
+/* false: bytes are lost that were taken from one side and not given to the other. */
+static bool restore_direction(struct flows *t, uint32_t slot, enum dir dir)
 {
 	struct relay_dir *d = &t->slots[slot].dir[dir];
 	struct flow_entry *entry = &t->entries[slot];
 	uint64_t taken;
+	int claimed = entry->pipe[dir] ? pipes_claim(&t->pipes, entry->pipe[dir], &d->pipe, &d->pending) : 0;
 
-	d->pipe = entry->pipe[dir] ? pipes_claim(&t->pipes, entry->pipe[dir], &d->pending) : NULL;
-	if (!d->pipe) {
-		d->pending = 0;
+	if (claimed <= 0)
 		entry->pipe[dir] = 0;
-	}
 	/* no edge will tell what came while nobody was there */
 	d->readable = d->writable = true;
+	if (claimed < 0)
+		return false;
 	if (d->from < 0)
-		return;
+		return true;
 	taken = bytes_taken(d->from);
 	if (taken < d->pending)
 		taken = d->pending;
 	entry->forwarded[dir] = taken - d->pending;
 	if (entry->flags & FLOW_UNTAPPED)
-		return;
+		return true;
 	/* of what is in the pipe, the ring gets what it did not get before; what is not there any more is a gap */
 	if (entry->copied[dir] < entry->forwarded[dir])
 		d->lost = entry->forwarded[dir] - entry->copied[dir];
 	if (entry->copied[dir] < taken && d->pending > 0)
 		tap_repeat(&t->tap, entry->id, dir, d->pipe, entry->forwarded[dir], d->pending, entry->copied[dir], &d->lost);
 	entry->copied[dir] = taken;
+	return true;
 }
 
 static bool restore(struct flows *t, uint32_t slot)
@@ -221,11 +223,18 @@ static bool restore(struct flows *t, uint32_t slot)
 		else if (flow_connect_candidate(t, slot) < 0)
 			flow_connect_failed(t, slot, -ENETUNREACH);
 	} else {
-		restore_direction(t, slot, DIR_DEVICE);
-		restore_direction(t, slot, DIR_CLOUD);
+		bool whole = restore_direction(t, slot, DIR_DEVICE);
+
+		whole = restore_direction(t, slot, DIR_CLOUD) && whole;
 		flow_set_state(t, slot, FLOW_OPEN);
-		if (device < 0 || cloud < 0)
+		if (!whole) {
+			/* a stream with a hole would look like a whole one */
+			log_warning("flow of device %s: what was under way is lost, as its pipe was not kept: reset", entry->name);
+			flow_set_end(f, FLOW_END_STOPPED, 0);
+			flow_finish(t, slot, true);
+		} else if (device < 0 || cloud < 0) {
 			flow_set_state(t, slot, FLOW_RESETTING);
+		}
 	}
 	if (entry->state != FLOW_FREE)
 		flow_queue_put(t, &t->run, slot);

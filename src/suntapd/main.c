@@ -361,6 +361,8 @@ static int run(const char *config_path)
 	e = start(&d, &why);
 	if (e < 0) {
 		log_error("%s", why ? why : strerror(-e));
+		/* the flows of the suntapd before are not ours yet: the next one may have more luck */
+		store_leave();
 		stop(&d);
 		return EXIT_FAILURE;
 	}

@@ -74,8 +74,8 @@ static int make(struct pipes *p, struct pipe *pipe)
 	pipe->next = next;
 	if (e < 0)
 		return e;
-	store_put(pipe->read, PIPE_NAME, pipes_number(p, pipe), 'r');
-	store_put(pipe->write, PIPE_NAME, pipes_number(p, pipe), 'w');
+	e = store_put(pipe->read, PIPE_NAME, pipes_number(p, pipe), 'r');
+	pipe->unstored = e == -EAGAIN || store_put(pipe->write, PIPE_NAME, pipes_number(p, pipe), 'w') == -EAGAIN;
 	return 0;
 }
 
@@ -103,9 +103,8 @@ struct pipe *pipes_borrow(struct pipes *p)
 void pipes_return(struct pipes *p, struct pipe *pipe, bool empty)
 {
 	assert(p->lent > 0);
-	if (!empty) {
+	if (!empty || pipe->unstored)
 		unmake(p, pipe);
-	}
 	pipe->next = p->free;	/* the last one used is the next one used: its memory is warm */
 	p->free = pipe;
 	p->lent--;
@@ -118,22 +117,25 @@ static uint32_t held(const struct pipe *pipe)
 	return pipe->read >= 0 && ioctl(pipe->read, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
 }
 
-struct pipe *pipes_claim(struct pipes *p, uint16_t number, uint32_t *ret_bytes)
+int pipes_claim(struct pipes *p, uint16_t number, struct pipe **ret, uint32_t *ret_bytes)
 {
 	for (struct pipe **at = &p->free; *at; at = &(*at)->next) {
 		struct pipe *pipe = *at;
+		uint32_t bytes;
 
-		if (pipes_number(p, pipe) != number)
+		if (pipes_number(p, pipe) != number || pipe->read < 0)
 			continue;
-		*ret_bytes = held(pipe);
-		if (*ret_bytes == 0)
-			return NULL;
+		bytes = held(pipe);
+		if (bytes == 0)
+			return 0;
 		*at = pipe->next;
 		pipe->next = NULL;
 		p->lent++;
-		return pipe;
+		*ret = pipe;
+		*ret_bytes = bytes;
+		return 1;
 	}
-	return NULL;
+	return -ENOENT;
 }
 
 void pipes_drop_unclaimed(struct pipes *p)

@@ -23,6 +23,7 @@ enum {
 struct pipe {
 	int read, write;
 	size_t capacity;	/* bytes */
+	bool unstored;		/* the store did not listen: to be made again when it is empty */
 	struct pipe *next;	/* in the list of free ones */
 };
 
@@ -46,10 +47,10 @@ bool pipes_scarce(const struct pipes *p);
 /* What a flow table calls it: from 1. */
 uint16_t pipes_number(const struct pipes *p, const struct pipe *pipe);
 /*
- * Lends the pipe of this number if it was kept in the store and holds bytes (*ret_bytes), else NULL. Afterwards
- * pipes_drop_unclaimed() empties what nobody claimed.
+ * Lends the pipe of this number if it holds bytes (*ret_bytes): 1; 0: it is empty; -ENOENT: it was not kept, and what was in
+ * it is lost. Afterwards pipes_drop_unclaimed() empties what nobody claimed.
  */
-struct pipe *pipes_claim(struct pipes *p, uint16_t number, uint32_t *ret_bytes);
+int pipes_claim(struct pipes *p, uint16_t number, struct pipe **ret, uint32_t *ret_bytes);
 void pipes_drop_unclaimed(struct pipes *p);
 
 /* One pipe outside the pool: 0 or -errno. */

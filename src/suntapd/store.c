@@ -174,6 +174,11 @@ void store_drop_untaken(void)
 	store.count = 0;
 }
 
+void store_leave(void)
+{
+	store.socket = close_fd(store.socket);
+}
+
 static bool ask_for_restart(sd_bus *bus)
 {
 	static const char manager[] = "org.freedesktop.systemd1";

@@ -26,6 +26,8 @@ enum { STORE_NAME_MAX = 96 };
 int store_open(void);
 /* Closes, here and in the store, what nobody has taken. */
 void store_drop_untaken(void);
+/* From now on nothing is put there or removed: the next suntapd finds what is there now. */
+void store_leave(void);
 
 /* A kept descriptor by its name, now the caller's; -1: there is none. */
 int store_take(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -5,6 +5,7 @@ import time
 import pytest
 from lab import *
 
+PATTERN = bytes(range(251)) * 300
 BOTH = pytest.mark.parametrize("cloud", [CLOUD, CLOUD6])
 
 
@@ -125,6 +126,62 @@ def test_goes_on_after_kill_9(lab):
     served = server.result()
     assert result["ok"] == served["ok"] == 40 and kills >= 2, kills
     assert (result["sent"], result["received"]) == (served["received"], served["sent"])
+
+
+def held_up(lab):
+    """A flow whose cloud does not read: bytes wait in suntapd's pipe. Both ends, and how many the device has sent."""
+    device, conn, _ = lab.pair(lab.listen())
+    sent, since = 0, time.monotonic()
+    device.setblocking(False)
+    while time.monotonic() - since < 0.5:
+        try:
+            sent += device.send(PATTERN[sent % 251:][:20000])
+            since = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.01)
+    return device, conn, sent
+
+
+def read_on(conn, sent):
+    """What of the stream arrives, and how it ends: "all" when there is nothing more to come."""
+    got = 0
+    while got < sent:
+        try:
+            piece = conn.recv(65536)
+        except ConnectionResetError:
+            return got, "reset"
+        if not piece:
+            return got, "fin"
+        assert piece == PATTERN[got % 251:][:len(piece)], f"a hole in the stream at {got}"
+        got += len(piece)
+    return got, "all"
+
+
+def test_pipes_that_were_not_kept(lab):
+    """A stream with a hole in it is worse than a reset."""
+    daemon = lab.start(keep=True)
+    device, conn, sent = held_up(lab)
+    daemon.kill()
+    for name in [n for n in daemon.manager.kept if n.startswith("pipe-") and n.endswith("-r")]:
+        os.close(daemon.manager.kept.pop(name))
+    daemon = lab.start(None, keep=True, after=daemon)
+    got, end = read_on(conn, sent)
+    assert end == "reset" and got < sent
+    assert end_of(device) == "reset"
+    until(lambda: daemon.flows() == 0)
+
+
+def test_start_that_fails_between(lab):
+    """One that does not get its rules leaves to the next one what the one before has left."""
+    daemon = lab.start(keep=True)
+    device, conn, sent = held_up(lab)
+    daemon.kill()
+    run("nft", "add", "table", "inet", "suntap")
+    failed = lab.start(None, keep=True, after=daemon, ready=False)
+    assert failed.process.wait(10) == 1
+    run("nft", "delete", "table", "inet", "suntap")
+    lab.start(None, keep=True, after=failed)
+    assert read_on(conn, sent) == (sent, "all")
 
 
 def test_clean_stop(lab):
