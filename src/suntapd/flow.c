@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -399,20 +400,35 @@ int flows_new(struct flows **ret, sd_event *event, struct ring *ring, const stru
 	return 0;
 }
 
+/* Whether bytes are under way that will not arrive: then a FIN would tell the other side that it has them all. */
+static bool is_cut_off(struct flows *t, uint32_t slot)
+{
+	struct flow *f = &t->slots[slot];
+	bool cut = false;
+
+	for (enum dir d = 0; d < DIR_COUNT; d++) {
+		struct relay_dir *dir = &f->dir[d];
+		int error, unread = 0;
+
+		if (dir->to >= 0)
+			relay_flush(dir, &t->pipes, &t->entries[slot], d, &error);
+		cut |= dir->pending > 0 || (dir->from >= 0 && ioctl(dir->from, FIONREAD, &unread) == 0 && unread > 0);
+	}
+	return cut;
+}
+
 struct flows *flows_free(struct flows *t)
 {
 	if (!t)
 		return NULL;
 	for (uint32_t slot = 0; slot < t->unused; slot++) {
-		int error;
+		bool reset;
 
 		if (t->entries[slot].state == FLOW_FREE)
 			continue;
-		for (enum dir d = 0; d < DIR_COUNT; d++)
-			if (t->slots[slot].dir[d].to >= 0)
-				relay_flush(&t->slots[slot].dir[d], &t->pipes, &t->entries[slot], d, &error);
+		reset = is_cut_off(t, slot);
 		flow_set_end(&t->slots[slot], FLOW_END_STOPPED, 0);
-		flow_finish(t, slot, false);
+		flow_finish(t, slot, reset);
 	}
 	if (t->entries)
 		ring_ring(t->tap.ring);

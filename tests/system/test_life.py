@@ -184,6 +184,18 @@ def test_start_that_fails_between(lab):
     assert read_on(conn, sent) == (sent, "all")
 
 
+def test_stop_in_the_middle(lab):
+    """What was cut off does not end like what is whole; an idle flow ends with a FIN."""
+    daemon = lab.start()
+    device, conn, sent = held_up(lab)
+    _, idle, other = through(lab, lab.listen(CLOUD6), CLOUD6)
+    assert daemon.stop() == 0
+    got, end = read_on(conn, sent)
+    assert end == "reset" and got < sent
+    assert end_of(device) == "reset"
+    assert end_of(idle) == end_of(other) == "fin"
+
+
 def test_clean_stop(lab):
     """Every rule, route and flow is gone; both ends of a flow are told."""
     daemon = lab.start()
