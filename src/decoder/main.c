@@ -503,7 +503,7 @@ static int start(struct decoder *d)
 	snprintf(text, sizeof(text), "The decoder has read %d maps and locks itself in", e);
 	journal_say(LOG_DEBUG, text);
 	keep_knowledge(d);
-	return sandbox_enter("suntap", d->journal.probe);
+	return sandbox_enter("suntap", d->journal.probe, 2 * d->ring.size);
 }
 
 int main(void)

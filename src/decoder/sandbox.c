@@ -100,7 +100,7 @@ static int limit(__rlimit_resource_t resource, rlim_t most)
 	return setrlimit(resource, &l) < 0 ? -errno : 0;
 }
 
-int sandbox_enter(const char *user, int probe_fd)
+int sandbox_enter(const char *user, int probe_fd, uint64_t mapped)
 {
 	bool had_any;
 	int e = 0;
@@ -124,6 +124,6 @@ int sandbox_enter(const char *user, int probe_fd)
 		return -errno;
 	e = limit(RLIMIT_CORE, 0);
 	if (e == 0 && !SANITIZED)
-		e = limit(RLIMIT_AS, (rlim_t)MEMORY_MOST_MIB * 1024 * 1024);
+		e = limit(RLIMIT_AS, (rlim_t)MEMORY_MOST_MIB * 1024 * 1024 + mapped);
 	return e < 0 ? e : filter(probe_fd);
 }

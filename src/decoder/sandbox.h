@@ -8,10 +8,13 @@
 #ifndef DECODER_SANDBOX_H
 #define DECODER_SANDBOX_H
 
+#include <stdint.h>
+
 /*
  * probe_fd: the one socket that may still connect() (to see whether journald is there; it is AF_UNIX). As root it becomes `user`
- * where that exists, else nobody. 0, or -errno: then the caller must not go on.
+ * where that exists, else nobody. mapped: bytes that the limit on memory is not for, the ring's. 0, or -errno: then the
+ * caller must not go on.
  */
-int sandbox_enter(const char *user, int probe_fd);
+int sandbox_enter(const char *user, int probe_fd, uint64_t mapped);
 
 #endif

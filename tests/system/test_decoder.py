@@ -38,6 +38,21 @@ def readings(lab, count, seconds=15, **fields):
     return lab.wait_events("READING", count, seconds, **fields)
 
 
+def test_large_ring(lab):
+    """The limit on the decoder's memory is not used up by the ring, which is mapped twice."""
+    daemon = lab.start("[suntapd]\nring_size = 1G\n" + DEVICE)
+    listener = lab.listen()
+    flows = []
+    for _ in range(800):
+        device, conn, _ = lab.pair(listener)
+        device.sendall(FRAME[:50])       # its decoder has to remember the half of it
+        flows.append((device, conn))
+    device, conn, _ = lab.pair(listener)
+    device.sendall(FRAME)
+    readings(lab, 1)
+    assert "memory" not in daemon.log()
+
+
 # ---------------------------------------------------------------- what it understands
 def play(lab, listener, case):
     """A conversation between a device and a cloud: byte-equal at both ends. Returns the device's address."""

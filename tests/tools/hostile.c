@@ -241,7 +241,7 @@ int main(void)
 	int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	parent = getppid();
-	if (ring_view_open(&ring, &fds) < 0 || sandbox_enter("suntap", probe) < 0) {
+	if (ring_view_open(&ring, &fds) < 0 || sandbox_enter("suntap", probe, 2 * ring.size) < 0) {
 		say("could not start", "");
 		return EXIT_FAILURE;
 	}
