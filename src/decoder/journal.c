@@ -278,7 +278,8 @@ int journal_flow_closed(const struct flow_close *c, const char *protocol, uint64
 	const struct flow_entry *flow = &c->flow;
 	struct entry *e = begin(LOG_INFO, MESSAGE_ID_FLOW_CLOSED);
 	char from[FLOW_ADDRESS_TEXT], to[FLOW_ADDRESS_TEXT];
-	double duration = (double)(now - flow->opened) / (double)NSEC_PER_SEC;
+	/* the clock may have been set back meanwhile */
+	double duration = now > flow->opened ? (double)(now - flow->opened) / (double)NSEC_PER_SEC : 0;
 
 	field(e, "MESSAGE", "%s: flow from %s to %s %s after %.1f s, %" PRIu64 " bytes from the device, %" PRIu64
 	      " from the cloud", flow->name, flow_address_format(&flow->device, from), flow_address_format(&flow->cloud, to),

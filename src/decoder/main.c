@@ -47,6 +47,7 @@ struct flow {
 	const char *protocol;
 	bool finished;			/* nothing to learn: told so */
 	bool told_silent;
+	int64_t since;			/* monotonic: when it was first heard of */
 	int joined;			/* bit of each direction whose first record is still to come, the opening was not seen */
 	uint32_t told[KINDS_MAX];
 	size_t told_count;
@@ -63,7 +64,7 @@ struct decoder {
 	struct journal journal;
 	struct log_limit gaps, streams;
 	struct flow *current;		/* whose record is being worked on */
-	int64_t looked;
+	int64_t looked;			/* monotonic: the other clock may be set, forward or back, at any time */
 };
 
 /* ---------------------------------------------------------------- journal */
@@ -227,6 +228,7 @@ static struct flow *new_flow(struct decoder *d, const struct flow_entry *entry)
 		forget(d, d->flows[slot]);	/* its close was lost */
 	f = calloc(1, sizeof(*f));
 	if (f) {
+		f->since = now_monotonic();
 		f->entry = *entry;
 		f->entry.name[sizeof(f->entry.name) - 1] = '\0';
 		d->flows[slot] = f;
@@ -371,7 +373,7 @@ static void on_record(struct decoder *d, const struct ring_record *rec, const ui
 
 static void look_for_silent(struct decoder *d)
 {
-	int64_t now = now_realtime();
+	int64_t now = now_monotonic();
 
 	if (now - d->looked < LOOK_S * NSEC_PER_SEC)
 		return;
@@ -380,11 +382,11 @@ static void look_for_silent(struct decoder *d)
 	for (size_t i = 0; i < d->slots; i++) {
 		struct flow *f = d->flows[i];
 
-		if (!f || f->told_silent || f->next[DIR_DEVICE] > 0 || now - f->entry.opened < SILENT_S * NSEC_PER_SEC)
+		if (!f || f->told_silent || f->next[DIR_DEVICE] > 0 || now - f->since < SILENT_S * NSEC_PER_SEC)
 			continue;
 		f->told_silent = true;
 		if (log_limit_pass(&d->streams, NULL))
-			WRITE(d, journal_silent(&f->entry, (now - f->entry.opened) / NSEC_PER_SEC));
+			WRITE(d, journal_silent(&f->entry, (now - f->since) / NSEC_PER_SEC));
 	}
 }
 

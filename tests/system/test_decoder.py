@@ -53,6 +53,45 @@ def test_large_ring(lab):
     assert "memory" not in daemon.log()
 
 
+CLOCK_SET_BACK = """
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+	static time_t start;
+	int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+	struct timespec up;
+	int r = real(clock, t);
+
+	real(CLOCK_MONOTONIC, &up);
+	if (!start)
+		start = up.tv_sec;
+	if (clock == CLOCK_REALTIME && up.tv_sec - start >= 2)
+		t->tv_sec -= 86400;
+	return r;
+}
+"""
+
+
+@pytest.mark.skipif(SANITIZED, reason="a preloaded clock and a sanitizer do not go together")
+def test_clock_set_back(lab):
+    """A day, in the middle of its life: what is learnt is kept all the same, and nothing lasts less than no time."""
+    os.mkdir("/run/state", 0o777)
+    with open("/run/clock.c", "w") as f:
+        f.write(CLOCK_SET_BACK)
+    run("cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "/run/clock.c", "-o", "/run/clock.so")
+    lab.start(env={"LD_PRELOAD": "/run/clock.so", "STATE_DIRECTORY": "/run/state"})
+    device, conn, _ = lab.pair(lab.listen())
+    time.sleep(3)
+    device.sendall(FRAME)
+    readings(lab, 1)
+    kept = lambda: any(open("/run/state/decoder.state", "rb").read())      # noqa: E731
+    until(kept, 25, "the file with what is known of devices")
+    device.close()
+    conn.close()
+    assert float(lab.wait_events("FLOW_CLOSED")[0]["SUNTAP_DURATION"]) >= 0
+
+
 # ---------------------------------------------------------------- what it understands
 def play(lab, listener, case):
     """A conversation between a device and a cloud: byte-equal at both ends. Returns the device's address."""
