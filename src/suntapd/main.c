@@ -432,5 +432,8 @@ int main(int argc, char **argv)
 	else
 		rules_print(c, stdout);
 	config_free(c);
-	return EXIT_SUCCESS;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_SUCCESS;
+	fprintf(stderr, "suntapd: standard output: %s\n", strerror(errno));
+	return EXIT_FAILURE;
 }

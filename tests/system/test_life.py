@@ -523,6 +523,9 @@ def test_check(lab):
     assert daemon.process.wait(5) == 78 and "did you mean preset" in daemon.log()
     for words, status in (["--check", "/nowhere"], 78), (["--nonsense"], 2), (["--version"], 0), (["--help"], 0):
         assert lab.start(ready=False, words=words).process.wait(5) == status
+    for what in "--check", "--print-rules":
+        with open("/dev/full", "w") as full:
+            assert subprocess.run([f"{BUILD}/suntapd", what, "/run/suntap-1.ini"], stdout=full, stderr=subprocess.DEVNULL).returncode == 1
 
 
 def test_manual_rules(lab):
