@@ -922,6 +922,8 @@ static void check_ambiguous(struct parse *p, const struct config_device *a, cons
 	uint16_t port = 0;
 	char buf[64];
 
+	if (*a->interface && *b->interface && strcmp(a->interface, b->interface) != 0)
+		return;
 	for (size_t i = 0; i < a->port_count && !port; i++)
 		if (has_port(b, a->ports[i]))
 			port = a->ports[i];

@@ -101,16 +101,19 @@ void config_print(const struct config *c, FILE *out);
  * The device that a connection from `peer` belongs to, or NULL. WAY_TPROXY: of those that have `port` among their
  * ports, the one whose source says most: a MAC before a prefix, a longer prefix before a shorter, and no source
  * at all last. WAY_REDIRECT and WAY_DIRECT have a listener for each device, whose index is passed instead of
- * the port, and only sources are looked at. mac: the peer's hardware address, NULL if unknown.
+ * the port, and only sources are looked at. mac: the peer's hardware address, interface: where it came in; NULL if unknown.
  */
 const struct config_device *config_match(const struct config *c, enum config_way way,
-					  const struct sockaddr *peer, const uint8_t *mac, uint16_t port);
+					  const struct sockaddr *peer, const uint8_t *mac, const char *interface,
+					  uint16_t port);
 /* Whether the sources of d admit peer (or mac). */
 bool config_device_admits(const struct config_device *d, const struct sockaddr *peer, const uint8_t *mac);
 /* Whether it is interested in this destination port; without any of its own, in each. For the way redirect. */
 bool config_device_takes(const struct config_device *d, uint16_t port);
 /* Whether any device of this way is selected by MAC, so that it is worth looking one up. */
 bool config_needs_mac(const struct config *c, enum config_way way);
+/* Whether any device is selected by the interface that it comes in at. */
+bool config_needs_interface(const struct config *c);
 
 /* Name and ports of preset i, false after the last. */
 bool config_preset(size_t i, const char **name, const uint16_t **ports, size_t *count);

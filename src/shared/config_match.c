@@ -72,8 +72,13 @@ bool config_device_takes(const struct config_device *d, uint16_t port)
 	return d->port_count == 0 || has_port(d, port);
 }
 
+static bool comes_in_at(const struct config_device *d, const char *interface)
+{
+	return !interface || !*d->interface || strcmp(d->interface, interface) == 0;
+}
+
 const struct config_device *config_match(const struct config *c, enum config_way way, const struct sockaddr *peer,
-					  const uint8_t *mac, uint16_t port)
+					  const uint8_t *mac, const char *interface, uint16_t port)
 {
 	const struct config_device *best = NULL;
 	int best_rank = RANK_NONE;
@@ -85,7 +90,8 @@ const struct config_device *config_match(const struct config *c, enum config_way
 	}
 	for (size_t i = 0; i < c->device_count; i++) {
 		const struct config_device *d = &c->devices[i];
-		int rank = d->way == way && has_port(d, port) ? device_rank(d, peer, mac) : RANK_NONE;
+		bool may_be = d->way == way && has_port(d, port) && comes_in_at(d, interface);
+		int rank = may_be ? device_rank(d, peer, mac) : RANK_NONE;
 
 		if (rank > best_rank) {
 			best = d;
@@ -101,5 +107,13 @@ bool config_needs_mac(const struct config *c, enum config_way way)
 		for (size_t j = 0; j < c->devices[i].source_count; j++)
 			if (c->devices[i].way == way && c->devices[i].sources[j].kind == SOURCE_MAC)
 				return true;
+	return false;
+}
+
+bool config_needs_interface(const struct config *c)
+{
+	for (size_t i = 0; i < c->device_count; i++)
+		if (*c->devices[i].interface)
+			return true;
 	return false;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -348,6 +349,7 @@ static void take_connection(struct listener *at, int fd, const struct sockaddr *
 	const struct config_device *d = NULL;
 	uint8_t mac[6];
 	const uint8_t *known_mac = NULL;
+	char interface[IF_NAMESIZE];
 
 	flow_address_set(&peer, peer_sa);
 	socket_name(fd, &here);
@@ -357,7 +359,9 @@ static void take_connection(struct listener *at, int fd, const struct sockaddr *
 	switch (at->way) {
 	case WAY_TPROXY:
 		destination = here;
-		d = config_match(c, WAY_TPROXY, peer_sa, known_mac, destination.port);
+		d = config_match(c, WAY_TPROXY, peer_sa, known_mac,
+				 config_needs_interface(c) && socket_interface(fd, here.family, interface) ? interface : NULL,
+				 destination.port);
 		break;
 	case WAY_REDIRECT:
 		if (original_destination(fd, &here, &destination) < 0 || flow_address_equal(&destination, &here)) {

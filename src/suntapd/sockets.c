@@ -119,6 +119,39 @@ bool socket_name(int fd, struct flow_address *ret)
 	return ret->family != 0;
 }
 
+/* What TCP keeps of the SYN is given out in the form of a datagram's control messages, see ip(7), IP_PKTINFO. */
+bool socket_interface(int fd, uint8_t family, char ret[static IF_NAMESIZE])
+{
+	union {
+		struct cmsghdr head;
+		char space[256];
+	} control = { 0 };
+	socklen_t size = sizeof(control);
+	struct msghdr m = { .msg_control = &control };
+	int level = family == 6 ? IPPROTO_IPV6 : IPPROTO_IP, wish = family == 6 ? IPV6_RECVPKTINFO : IP_PKTINFO, e;
+	unsigned index = 0;
+
+	set_int(fd, level, wish, 1);
+	e = getsockopt(fd, level, family == 6 ? IPV6_2292PKTOPTIONS : IP_PKTOPTIONS, &control, &size);
+	set_int(fd, level, wish, 0);
+	if (e < 0)
+		return false;
+	m.msg_controllen = size;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+		struct in_pktinfo info;
+		struct in6_pktinfo info6;
+
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO && c->cmsg_len >= CMSG_LEN(sizeof(info))) {
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			index = (unsigned)info.ipi_ifindex;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO && c->cmsg_len >= CMSG_LEN(sizeof(info6))) {
+			memcpy(&info6, CMSG_DATA(c), sizeof(info6));
+			index = info6.ipi6_ifindex;
+		}
+	}
+	return index && if_indextoname(index, ret);
+}
+
 void socket_close(int fd, bool reset)
 {
 	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };

@@ -3,6 +3,7 @@
 #ifndef SUNTAP_SOCKETS_H
 #define SUNTAP_SOCKETS_H
 
+#include <net/if.h>
 #include <stdbool.h>
 
 #include "shared/flow_entry.h"
@@ -24,6 +25,8 @@ int socket_connect(const struct flow_address *cloud, const struct flow_address *
 /* A nonblocking listener, or -errno. transparent: takes connections to any address (needs CAP_NET_ADMIN). */
 int socket_listen(const struct flow_address *at, bool transparent);
 
+/* The interface that the SYN of an accepted connection came in at; false: not known. */
+bool socket_interface(int fd, uint8_t family, char ret[static IF_NAMESIZE]);
 /* The near end's address; false if there is none. */
 bool socket_name(int fd, struct flow_address *ret);
 

@@ -94,6 +94,16 @@ def test_interface(lab, interface):
     assert tapped(lab) == tapped(lab, CLOUD6) == (interface == "lan0")
 
 
+@pytest.mark.parametrize("cloud, address", [(CLOUD, INVERTER), (CLOUD6, INVERTER6)])
+def test_which_device_by_interface(lab, cloud, address):
+    """What its source says of a device that is on another interface does not count."""
+    prefix = "fd00:50::/64" if ":" in address else "192.168.50.0/24"
+    lab.start(f"[device lan]\nsource = {prefix}\ninterface = lan0\nports = 10000\n"
+              f"[device wan]\nsource = {address}\ninterface = wan0\nports = 10000\n")
+    lab.pair(lab.listen(cloud), cloud)
+    assert lab.wait_events("FLOW_OPENED")[0]["SUNTAP_DEVICE"] == "lan"
+
+
 def test_which_device(lab):
     """Of two sections the one with the longer prefix has the flow."""
     lab.start("[device lan]\nsource = 192.168.50.0/24\nports = 10000\n[device roof]\nsource = 192.168.50.2\nports = 10000\n")

@@ -476,7 +476,8 @@ static void test_files(void **state)
 	assert_non_null(strstr(said, "cannot be opened: No such file or directory\n/tmp: cannot be read: Is a directory\n"));
 }
 
-static const char *match(const struct config *c, enum config_way way, const char *peer, const uint8_t *mac, uint16_t port)
+static const char *match_at(const struct config *c, enum config_way way, const char *peer, const uint8_t *mac,
+			    const char *interface, uint16_t port)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
@@ -484,8 +485,28 @@ static const char *match(const struct config *c, enum config_way way, const char
 	const struct config_device *d;
 
 	assert_true(v4 || inet_pton(AF_INET6, peer, &in6.sin6_addr) == 1);
-	d = config_match(c, way, v4 ? (struct sockaddr *)&in : (struct sockaddr *)&in6, mac, port);
+	d = config_match(c, way, v4 ? (struct sockaddr *)&in : (struct sockaddr *)&in6, mac, interface, port);
 	return d ? d->name : "";
+}
+
+static const char *match(const struct config *c, enum config_way way, const char *peer, const uint8_t *mac, uint16_t port)
+{
+	return match_at(c, way, peer, mac, NULL, port);
+}
+
+static void test_match_interface(void **state)
+{
+	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
+	struct config *c = good("[device east]\nports=1\ninterface=lan0\n[device west]\nports=1\ninterface=lan1\n"
+				"[device one]\nports=1\nsource=10.2.3.4, 02:00:00:00:00:01\ninterface=lan1\n");
+
+	(void)state;
+	assert_string_equal(match_at(c, WAY_TPROXY, "10.2.3.4", mac, "lan0", 1), "east");
+	assert_string_equal(match_at(c, WAY_TPROXY, "10.2.3.4", mac, "lan1", 1), "one");
+	assert_string_equal(match_at(c, WAY_TPROXY, "10.2.3.5", NULL, "lan1", 1), "west");
+	assert_string_equal(match_at(c, WAY_TPROXY, "10.2.3.5", NULL, "lan2", 1), "");
+	assert_string_equal(match_at(c, WAY_TPROXY, "10.2.3.4", NULL, NULL, 1), "one");
+	config_free(c);
 }
 
 static void test_match(void **state)
@@ -591,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_match),
+		cmocka_unit_test(test_match_interface),
 		cmocka_unit_test(test_documents),
 	};
 
