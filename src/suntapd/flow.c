@@ -83,8 +83,11 @@ static void look_for_room(struct flows *t)
 
 static void after_batch(struct flows *t)
 {
-	while (t->starving.first != NO_SLOT && t->pipes.free)
+	while (t->starving.first != NO_SLOT && pipes_left(&t->pipes))
 		flow_queue_put(t, &t->run, flow_queue_take(t, &t->starving));
+	/* with no descriptors left for a pipe, nobody will say when there are some again */
+	if (t->starving.first != NO_SLOT && t->pipes.no_files)
+		flow_timer_at_most(t, PIPE_TICK_MS);
 	ring_ring(t->tap.ring);
 	look_for_room(t);
 }
@@ -175,7 +178,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	struct flows *t = userdata;
 	int64_t now = now_monotonic();
 
-	(void)usec;
+	(void)source, (void)usec;
 	for (uint32_t slot = t->lists[LIST_CONNECTING], next; slot != NO_SLOT; slot = next) {
 		next = t->slots[slot].next;
 		if (t->slots[slot].deadline <= now)
@@ -188,14 +191,14 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		else
 			flow_service(t, slot);
 	}
+	t->pipes.no_files = false;
 	after_batch(t);
 	if (t->run.first != NO_SLOT && !t->looping)
 		sd_event_source_set_enabled(t->more, SD_EVENT_ON);
-	if (t->lists[LIST_RESETTING] != NO_SLOT || t->lists[LIST_CONNECTING] != NO_SLOT) {
-		sd_event_source_set_time_relative(source, (t->lists[LIST_RESETTING] != NO_SLOT ? RESET_TICK_MS :
-							   CONNECT_TICK_MS) * UINT64_C(1000));
-		sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	}
+	if (t->lists[LIST_RESETTING] != NO_SLOT)
+		flow_timer_at_most(t, RESET_TICK_MS);
+	else if (t->lists[LIST_CONNECTING] != NO_SLOT)
+		flow_timer_at_most(t, CONNECT_TICK_MS);
 	return 0;
 }
 

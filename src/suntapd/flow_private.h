@@ -12,6 +12,7 @@ enum {
 	RESET_PATIENCE_MS = 2000,	/* for the last bytes of a connection that was reset, to be acknowledged */
 	RESET_TICK_MS = 20,
 	CONNECT_TICK_MS = 500,
+	PIPE_TICK_MS = 100,
 	NO_SLOT = UINT32_MAX,
 };
 
@@ -80,6 +81,7 @@ struct device_use *flow_device_use(struct flows *t, const char *name);
 
 /* ---------------------------------------------------------------- flow_queue.c */
 /* A list has a deadline for each of its flows, and the table's timer runs while one of them has any. */
+void flow_timer_at_most(struct flows *t, unsigned ms);	/* it fires in ms at the latest */
 void flow_list_add(struct flows *t, enum flow_list list, uint32_t slot, int64_t deadline);
 void flow_list_remove(struct flows *t, enum flow_list list, uint32_t slot);
 

@@ -2,11 +2,23 @@
 /* flow_queue.c - the lists and queues that flows wait in; by slot, so that nothing is allocated */
 #include "suntapd/flow_private.h"
 
+void flow_timer_at_most(struct flows *t, unsigned ms)
+{
+	uint64_t usec = ms * UINT64_C(1000), pending, now = 0;
+	int on;
+
+	t->touched = true;
+	if (sd_event_source_get_enabled(t->timer, &on) < 0)
+		return;
+	sd_event_now(t->event, CLOCK_MONOTONIC, &now);
+	if (on == SD_EVENT_OFF || (sd_event_source_get_time(t->timer, &pending) >= 0 && pending > now + usec))
+		sd_event_source_set_time_relative(t->timer, usec);
+	sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
+}
+
 void flow_list_add(struct flows *t, enum flow_list list, uint32_t slot, int64_t deadline)
 {
 	struct flow *f = &t->slots[slot];
-	uint64_t usec = (list == LIST_RESETTING ? RESET_TICK_MS : CONNECT_TICK_MS) * UINT64_C(1000), pending;
-	int on;
 
 	f->deadline = deadline;
 	f->previous = NO_SLOT;
@@ -14,18 +26,7 @@ void flow_list_add(struct flows *t, enum flow_list list, uint32_t slot, int64_t 
 	if (f->next != NO_SLOT)
 		t->slots[f->next].previous = slot;
 	t->lists[list] = slot;
-
-	t->touched = true;
-	if (sd_event_source_get_enabled(t->timer, &on) < 0)
-		return;
-	if (on == SD_EVENT_OFF || list == LIST_RESETTING) {
-		uint64_t now = 0;
-
-		sd_event_now(t->event, CLOCK_MONOTONIC, &now);
-		if (on == SD_EVENT_OFF || (sd_event_source_get_time(t->timer, &pending) >= 0 && pending > now + usec))
-			sd_event_source_set_time_relative(t->timer, usec);
-		sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
-	}
+	flow_timer_at_most(t, list == LIST_RESETTING ? RESET_TICK_MS : CONNECT_TICK_MS);
 }
 
 void flow_list_remove(struct flows *t, enum flow_list list, uint32_t slot)

@@ -88,13 +88,17 @@ void pipes_close(struct pipes *p)
 
 struct pipe *pipes_borrow(struct pipes *p)
 {
-	struct pipe *pipe = p->free;
+	struct pipe **at = &p->free, *pipe;
 
+	if (p->free && p->free->read < 0 && (p->no_files || make(p, p->free) < 0)) {
+		p->no_files = true;
+		while (*at && (*at)->read < 0)
+			at = &(*at)->next;
+	}
+	pipe = *at;
 	if (!pipe)
 		return NULL;
-	if (pipe->read < 0 && make(p, pipe) < 0)
-		return NULL;
-	p->free = pipe->next;
+	*at = pipe->next;
 	pipe->next = NULL;
 	p->lent++;
 	return pipe;
@@ -143,6 +147,15 @@ void pipes_drop_unclaimed(struct pipes *p)
 	for (struct pipe *pipe = p->free; pipe; pipe = pipe->next)
 		if (held(pipe) > 0)
 			unmake(p, pipe);
+}
+
+bool pipes_left(const struct pipes *p)
+{
+	const struct pipe *pipe = p->free;
+
+	while (pipe && pipe->read < 0 && p->no_files)
+		pipe = pipe->next;
+	return pipe;
 }
 
 bool pipes_scarce(const struct pipes *p)

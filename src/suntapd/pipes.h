@@ -31,6 +31,7 @@ struct pipes {
 	struct pipe all[PIPES_MAX];
 	struct pipe *free;
 	size_t lent, limit;
+	bool no_files;		/* one could not be made: none is tried until somebody clears this */
 };
 
 /* Takes the pipes of the store, makes none yet; limit <= PIPES_MAX. */
@@ -39,6 +40,8 @@ void pipes_close(struct pipes *p);
 
 /* NULL: all are lent, or no descriptors are left. */
 struct pipe *pipes_borrow(struct pipes *p);
+/* Whether there is one to borrow, as far as is known. */
+bool pipes_left(const struct pipes *p);
 /* empty: nothing is in it; otherwise it is thrown away and made again at need. */
 void pipes_return(struct pipes *p, struct pipe *pipe, bool empty);
 /* Less than a quarter is left: take no more from a socket than the other side has room for. */

@@ -393,6 +393,23 @@ def test_no_descriptors_left(lab):
         assert receive(conn, 4) == b"on %d" % i
 
 
+def test_no_descriptor_for_a_pipe(lab):
+    """Bytes wait, and suntapd does not spin, until there is one."""
+    daemon = lab.start()
+    listener = lab.listen()
+    flows = [lab.pair(listener) for _ in range(3)]
+    until(lambda: daemon.flows() == 3)
+    run("prlimit", "--pid", daemon.pid, f"--nofile={len(daemon.files())}:20000")
+    before = daemon.cpu()
+    for device, _, _ in flows:
+        device.sendall(b"hello")
+    time.sleep(1.5)
+    assert daemon.cpu() - before < 0.5
+    run("prlimit", "--pid", daemon.pid, "--nofile=1000:20000")
+    for _, conn, _ in flows:
+        assert receive(conn, 5) == b"hello"
+
+
 def test_few_descriptors_from_the_start(lab):
     """What the limit on open files allows is the limit on flows; the rest goes straight."""
     daemon = lab.start(prefix=["prlimit", "--nofile=380:380"])
