@@ -455,6 +455,94 @@ def test_the_broker_is_away_for_a_while(tmp_path, broker, subscriber, journal):
         assert json.loads(retained(broker.port)[STATE])["ac_power"] == 611
 
 
+class Withholding(threading.Thread):
+    """A broker that speaks just enough of MQTT 5, and acknowledges states only when it is told to."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.client, self.states = None, {}     # power: mids; the last state is said once more at a start
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.client, _ = self.socket.accept()
+                with contextlib.suppress(OSError, EOFError):
+                    while True:
+                        self.packet(self.client)
+
+    @staticmethod
+    def exactly(s, n):
+        data = b""
+        while len(data) < n:
+            more = s.recv(n - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def packet(self, s):
+        kind, length, shift = self.exactly(s, 1)[0], 0, 0
+        while True:
+            byte = self.exactly(s, 1)[0]
+            length, shift = length | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                break
+        body = self.exactly(s, length)
+        if kind >> 4 == 1:
+            s.sendall(b"\x20\x03\0\0\0")
+        elif kind >> 4 == 8:
+            s.sendall(b"\x90\x04" + body[:2] + b"\0\x01")
+        elif kind >> 4 == 12:
+            s.sendall(b"\xd0\0")
+        elif kind >> 4 == 3:
+            n = int.from_bytes(body[:2], "big")
+            topic, mid, payload = body[2:2 + n].decode(), body[2 + n:4 + n], body[5 + n:]
+            if topic == STATE:
+                self.states.setdefault(json.loads(payload)["ac_power"], []).append(mid)
+            else:
+                s.sendall(b"\x40\x02" + mid)
+
+    def acknowledge(self, *powers_):
+        for power in powers_:
+            for mid in self.states[power]:
+                self.client.sendall(b"\x40\x02" + mid)
+
+
+def test_the_cursor_moves_on_acknowledgement(tmp_path, journal):
+    journal.write([live(n) for n in range(1, 11)], at=time.time())
+    broker = Withholding()
+    broker.start()
+    with Exporter(tmp_path, config(broker), journal=journal) as e:
+        def cursor():
+            return re.search(r"i=([0-9a-f]+);|$", e.cursors().get(journal.machine, ""))[1]
+        e.start()
+        wait_for("the states", lambda: len(broker.states) == 10)
+        time.sleep(2.5)
+        assert cursor() is None and "exported" not in e.listen().status.replace("0 records exported", "")
+        broker.acknowledge(2, 3, 5)             # not the first
+        time.sleep(2.5)
+        assert cursor() is None
+        broker.acknowledge(1)
+        wait_for("the first three", lambda: cursor() == "3")
+        broker.acknowledge(4)
+        wait_for("the first five", lambda: cursor() == "5")
+        e.kill()
+        broker.states.clear()
+        e.start()
+        wait_for("those that are left", lambda: set(broker.states) >= {6, 7, 8, 9, 10})
+        time.sleep(0.5)
+        assert set(broker.states) == {6, 7, 8, 9, 10}
+        # the connection breaks: they come again
+        broker.states.clear()
+        broker.client.shutdown(socket.SHUT_RDWR)
+        wait_for("again", lambda: set(broker.states) == {6, 7, 8, 9, 10})
+        broker.acknowledge(6, 7, 8, 9, 10)
+        wait_for("all", lambda: cursor() == "a")
+    broker.socket.close()
+
+
 def test_killed_at_random_moments(tmp_path, broker, subscriber, journal):
     random.seed(11)
     total = 0
