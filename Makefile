@@ -285,7 +285,7 @@ $(BUILD)/bench/walk: tests/bench/walk.c
 # Beside HAProxy and plain forwarding, in namespaces of its own; nothing else should run on the machine.
 .PHONY: bench
 bench: deps-bench all $(BUILD)/bench/load $(BUILD)/bench/drain $(BUILD)/bench/decode $(BUILD)/bench/journal $(BUILD)/bench/walk
-	tests/lab/net-lab $(PYTHON) tests/bench/bench.py
+	unshare --net tests/lab/journal-lab sh -c 'tests/lab/net-lab --here && BUILD=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py'
 	BUILD=$(abspath $(BUILD)) $(PYTHON) tests/bench/export.py $(SUNTAP_BENCH_ENTRIES)
 
 # ---------------------------------------------------------------- help

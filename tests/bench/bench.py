@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """make bench: suntap beside HAProxy (transparent, splice) and beside plain forwarding, in one run.
 
-Runs on the gateway of tests/lab/net-lab; every variant moves the same bytes between the same two programs
+Runs on the gateway of tests/lab/net-lab, beside a journald of its own; every variant moves the same bytes between the same two programs
 (tests/bench/load.c) in the namespaces `inverter` and `cloud`, over the same veth pairs. The variants take
 turns, round after round, and the medians are set in relation, so that a machine whose speed drifts does not
 decide. All figures are of this machine and of this run.
@@ -10,8 +10,8 @@ decide. All figures are of this machine and of this run.
 import json
 import os
 import pathlib
+import re
 import resource
-import signal
 import statistics
 import subprocess
 import sys
@@ -19,7 +19,7 @@ import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("SUNTAP_BUILD", TOP / "build")).resolve()
+BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build")).resolve()
 LOAD = BUILD / "bench" / "load"
 CLOUD = "203.0.113.10"
 SINK, ECHO, HOLD = 5001, 5002, 5003
@@ -27,6 +27,7 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 FLOWS = 2
 HAPROXY_PORT = 17999
+CLOSED = re.search(r'FLOW_CLOSED\s+"(\w+)"', (TOP / "src/shared/message_ids.h").read_text()).group(1)
 
 SUNTAP_INI = f"""
 [suntapd]
@@ -213,6 +214,16 @@ def bulk(variant, sends):
     }
 
 
+def decoded(since):
+    """Of the bytes of the flows that ended since then: how many the decoder read, and how many it was told it missed."""
+    subprocess.run(["journalctl", "--sync"], check=True)
+    out = run("journalctl", f"--directory={os.environ['JOURNAL_DIRECTORY']}", f"--since=@{since:.6f}", "-o", "json", "-a",
+              "-t", "suntap", f"MESSAGE_ID={CLOSED}")
+    closed = [json.loads(line) for line in out.splitlines()]
+    moved, missed = (sum(int(e.get(k, 0)) for e in closed) for k in ("SUNTAP_BYTES_DEVICE", "SUNTAP_LOST"))
+    return {"decoded": moved - missed, "missed": missed}
+
+
 def ping():
     p50, p90, p99 = map(float, run(*inside("inverter", LOAD, "ping", CLOUD, ECHO, 4000, 1024)).split())
     return {"RTT us": p50, "RTT p99 us": p99}
@@ -286,12 +297,15 @@ def measure(work):
     for number in range(ROUNDS):
         for v in variants:
             with Ends():
+                started = time.time()
                 v.start(work)
                 row = bulk(v, getattr(v, "sends", None))
                 if not getattr(v, "sends", None):
                     row.update(ping())
                     row.update(ping_beside_bulk(v))
                 v.stop()
+            if getattr(v, "sends", None):
+                row.update(decoded(started))
             if getattr(v, "decoder", "") == "drain":
                 words = v.said.split("drained ")[1].split()
                 row["copied"], row["not copied"] = int(words[0]), int(words[2])
@@ -323,6 +337,9 @@ def main():
         drained = result["suntap, every byte copied"]
         out += ["", f"Copied into the ring in the third row (median of a round): {drained['copied'] / 1e9:.2f} GB, "
                 f"not copied for want of room: {drained['not copied'] / 1e9:.3f} GB."]
+        real = result["suntap, decoding frames"]
+        out += ["", f"In the fourth row the decoder read {real['decoded'] / 1e6:.0f} MB of a round, every frame a reading in the "
+                f"journal; of {real['missed'] / 1e6:.0f} MB it was told that it missed them."]
         flows = min(9500, (hard - 500) // 2)
         mine = idle(Suntap("suntap", "drain"), work, flows)
         theirs = idle(HAProxy(flows + 50), work, flows)
