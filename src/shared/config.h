@@ -2,7 +2,7 @@
 /*
  * config.h - what suntap.ini says
  *
- * One table in config.c has every section, key, type and default; suntap.ini(5) and `suntapd --check`
+ * One table, in config_keys.c, has every section, key, type and default; suntap.ini(5) and `suntapd --check`
  * follow it. A configuration is read whole or not at all.
  */
 #ifndef SUNTAP_CONFIG_H

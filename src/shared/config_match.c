@@ -2,7 +2,7 @@
 /* config_match.c - which device of the configuration a connection belongs to */
 #include <string.h>
 
-#include "shared/config.h"
+#include "shared/config_private.h"
 
 /* How much a source says about a peer. Between these two: 1 + the bits of a prefix. */
 enum { RANK_NONE = -1, RANK_ANY = 0, RANK_MAC = 200 };
@@ -54,7 +54,7 @@ static int device_rank(const struct config_device *d, const struct sockaddr *pee
 	return best;
 }
 
-static bool has_port(const struct config_device *d, uint16_t port)
+bool config_has_port(const struct config_device *d, uint16_t port)
 {
 	for (size_t i = 0; i < d->port_count; i++)
 		if (d->ports[i] == port)
@@ -69,7 +69,7 @@ bool config_device_admits(const struct config_device *d, const struct sockaddr *
 
 bool config_device_takes(const struct config_device *d, uint16_t port)
 {
-	return d->port_count == 0 || has_port(d, port);
+	return d->port_count == 0 || config_has_port(d, port);
 }
 
 static bool comes_in_at(const struct config_device *d, const char *interface)
@@ -90,7 +90,7 @@ const struct config_device *config_match(const struct config *c, enum config_way
 	}
 	for (size_t i = 0; i < c->device_count; i++) {
 		const struct config_device *d = &c->devices[i];
-		bool may_be = d->way == way && has_port(d, port) && comes_in_at(d, interface);
+		bool may_be = d->way == way && config_has_port(d, port) && comes_in_at(d, interface);
 		int rank = may_be ? device_rank(d, peer, mac) : RANK_NONE;
 
 		if (rank > best_rank) {
