@@ -2,7 +2,7 @@
 /*
  * config_check.c - what several keys, or several devices, have to do with each other
  *
- * Called once, when all is read: first each device is completed (the ports of its preset, the endpoint that tells the
+ * Called once, when all is read: first what concerns all flows, then each device is completed (the ports of its preset, the endpoint that tells the
  * other one) and looked at as a whole, then each pair of devices.
  *
  * Invariants (held by test_config.c)
@@ -170,6 +170,24 @@ static void check_pair(struct config_parse *p, const struct config_device *a, co
 			 config_endpoint_text(buf, &b->listen), a->name, a->line);
 }
 
+/*
+ * With TCP_USER_TIMEOUT Linux ends a connection that has been silent for that long at the next turn of its keepalive timer, if
+ * one probe has been sent (tcp_keepalive_timer()); how many may be lost before that is what lies between the two times.
+ */
+static void check_timeouts(struct config_parse *p)
+{
+	const struct config *c = p->config;
+	unsigned line = *config_seen_at(p, NULL, config_find_key(SECTION_SUNTAPD, "user_timeout"));
+	const char *key = line ? "user_timeout" : "keepalive";
+
+	if (!line)
+		line = *config_seen_at(p, NULL, config_find_key(SECTION_SUNTAPD, "keepalive"));
+	if (c->user_timeout <= c->keepalive)
+		ini_complain(&p->ini, line, key, "user_timeout (%u s) is not longer than keepalive (%u s), so that the first probe which "
+			     "gets no answer would end a connection; would be user_timeout = %us", c->user_timeout, c->keepalive,
+			     2 * c->keepalive);
+}
+
 void config_check(struct config_parse *p)
 {
 	static const struct config_endpoint loopbacks[] = { { .host = "127.0.0.1" }, { .host = "::1" } };
@@ -180,6 +198,7 @@ void config_check(struct config_parse *p)
 			 "    [device roof]\n"
 			 "    source = 192.168.1.50\n"
 			 "    preset = solarman");
+	check_timeouts(p);
 	for (size_t i = 0; i < c->device_count; i++) {
 		settle_device(p, &c->devices[i]);
 		for (size_t j = 0; j < ARRAY_SIZE(loopbacks); j++) {

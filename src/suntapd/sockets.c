@@ -24,7 +24,7 @@ void socket_tune(int fd, const struct socket_patience *patience)
 	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)patience->keepalive);
 	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(patience->keepalive / 4 ? patience->keepalive / 4 : 1));
-	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 5);
+	/* and with it TCP_KEEPCNT counts for nothing */
 	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)patience->user_timeout * 1000);
 }
 

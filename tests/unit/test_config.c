@@ -199,7 +199,7 @@ static void test_prints_what_it_reads(void **state)
 {
 	static const char *const texts[] = {
 		"[device a]\nports=1\n",
-		"[suntapd]\nmark=5/7\nuser_timeout=61\nkeepalive=2h\nring_size=128K\n"
+		"[suntapd]\nmark=5/7\nuser_timeout=61\nkeepalive=1min\nring_size=128K\n"
 		"[device a]\npreset=growatt\nports=1,2\nsource=10.0.0.0/8 ::/0\n[device b]\nports=1\nsource=fe80::/10\n",
 		"[device a]\nway=direct\nupstream=x.example\nlisten=[::]:4\npreset=tsun\nsource=02:11:22:33:44:55\n",
 		"[device a]\nway=redirect\nlisten=10.0.0.1:5\npreset=apsystems\n",
@@ -301,6 +301,13 @@ static const struct {
 	  "t:6: rule_priority: \"-1\" is not understood; would be a number, 1 to 32765\n"
 	  "t:7: max_flows: \"99999999999999999999\" is not understood; would be a number, 0 (what the limit on open files "
 	  "allows) to 1000000\n" },
+	/* values that go together */
+	{ "[suntapd]\nuser_timeout = 1min\n[device a]\nports=1\n",
+	  "t:2: user_timeout: user_timeout (60 s) is not longer than keepalive (120 s), so that the first probe which gets no answer "
+	  "would end a connection; would be user_timeout = 240s\n" },
+	{ "[suntapd]\nkeepalive = 5min\n[device a]\nports=1\n",
+	  "t:2: keepalive: user_timeout (300 s) is not longer than keepalive (300 s), so that the first probe which gets no answer "
+	  "would end a connection; would be user_timeout = 600s\n" },
 	{ "[device a]\npreset = growat\n", "t:2: preset: \"growat\" is not known; did you mean growatt?\n" },
 	{ "[device a]\npreset = victron\n",
 	  "t:2: preset: \"victron\" is not known; would be solarman, tsun, deye, alphaess, sunsynk, inteless, apsystems or "
