@@ -5,8 +5,8 @@
  * The form is that of `suntap decode --json`, with what only the journal knows added. "cursor" names the entry for ever:
  * a line that was written twice (a kill between the file and the cursor) can be told by it.
  *
- * A batch is written and synced before it is confirmed. What the file system takes only in part is cut off again, so
- * that the file never has half a line in its middle.
+ * A batch is written and synced before it is confirmed. What the file system takes only in part is cut off again, and so
+ * is what a kill in the middle of a write has left, so that the file never has half a line in its middle.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #include "shared/log.h"
 #include "shared/util.h"
 
-enum { BATCH = 256 * 1024 };
+enum { BATCH = 256 * 1024, LINE_MAX_ = 1 << 20 };
 
 struct json_settings {
 	char file[SETTINGS_PATH_MAX];
@@ -51,10 +51,30 @@ static const struct ini_key json_keys[] = {
 	  "where the lines go; the file is added to, and opened anew at SIGHUP" },
 };
 
+/* Of a line that a kill has cut; no cursor has passed it, so its record comes again. 0, or -EBADMSG: it is not ours. */
+static int cut_half_line(const struct json *j, off_t size)
+{
+	static const char begin[] = "{\"type\":";
+	CLEANUP(closep) int fd = open(j->settings->file, O_RDONLY | O_CLOEXEC);
+	size_t length = size < LINE_MAX_ ? (size_t)size : LINE_MAX_, half;
+	CLEANUP(freep) char *end = malloc(length + 1);
+	const char *newline;
+
+	if (fd < 0 || !end || pread(fd, end, length, size - (off_t)length) != (ssize_t)length)
+		return -EIO;
+	newline = memrchr(end, '\n', length);
+	half = newline ? (size_t)(end + length - (newline + 1)) : length;
+	if ((!newline && length < (size_t)size) ||
+	    memcmp(end + length - half, begin, half < sizeof(begin) - 1 ? half : sizeof(begin) - 1) != 0)
+		return -EBADMSG;
+	return half && ftruncate(j->fd, size - (off_t)half) < 0 ? -errno : 0;
+}
+
 static int open_file(struct destination *d)
 {
 	struct json *j = d->state;
 	struct stat st;
+	int e = 0;
 
 	if (strcmp(j->settings->file, "-") == 0)
 		j->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -63,7 +83,12 @@ static int open_file(struct destination *d)
 	if (j->fd < 0 || fstat(j->fd, &st) < 0)
 		return -errno;
 	j->is_file = S_ISREG(st.st_mode);
-	return 0;
+	/* Standard output is a file that somebody else has begun. */
+	if (j->is_file && strcmp(j->settings->file, "-") != 0 && st.st_size > 0)
+		e = cut_half_line(j, st.st_size);
+	if (e)
+		j->fd = close_fd(j->fd);
+	return e;
 }
 
 static int on_writable(sd_event_source *source, int fd, uint32_t events, void *user);
@@ -162,7 +187,8 @@ static int json_open(struct destination *d)
 	j->settings = d->settings->own;
 	e = open_file(d);
 	if (e) {
-		log_error("[%s]: %s cannot be opened: %s", d->settings->section, j->settings->file, strerror(-e));
+		log_error("[%s]: %s cannot be opened: %s", d->settings->section, j->settings->file,
+			  e == -EBADMSG ? "it does not end in a line of ours" : strerror(-e));
 		return e;
 	}
 	signal(SIGPIPE, SIG_IGN);

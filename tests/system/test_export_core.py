@@ -22,7 +22,7 @@ def journal(tmp_path):
 def lines_of(path):
     try:
         with open(path, encoding="utf-8") as f:
-            return [json.loads(line) for line in f]
+            return [json.loads(line) for line in f if line.endswith("\n")]      # the last may just be being written
     except FileNotFoundError:
         return []
 
@@ -105,6 +105,27 @@ def test_a_full_disk_leaves_no_half_lines(tmp_path, journal):
                         "remount,size=10m", str(folder)], check=True)
         wait_for("all lines", lambda: len(powers(f"{inside}/out.json")) == 200)
         e.wait_said("works again")
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_no_half_line(tmp_path, journal):
+    """The kernel stops a write at a page when the process is killed: what is half there is cut off at the next start."""
+    journal.write([reading(n) for n in range(5)])
+    out, exporter = to_file(tmp_path, journal=journal)
+    good = '{"type":"reading","values":{"ac_power":-1}}\n'
+    with exporter as e:
+        for left in ('{"type":"reading","serial":"R1', "{", '{"type":"reading","values":{"note":"' + "x" * 300_000):
+            for before in ("", good):
+                out.write_text(before + left)
+                shutil.rmtree(e.state, ignore_errors=True)
+                e.start()
+                wait_for("the lines", lambda: out.read_text().count('"cursor":') == 5 and out.read_text().endswith("\n"))
+                e.kill()
+                assert powers(out) == [-1] * bool(before) + list(range(5))
+        # what is not ours is not touched
+        for text in ("dear diary", good + "dear diary", "x" * 2_000_000):
+            out.write_text(text)
+            assert e.run() == 1 and "does not end in a line of ours" in e.said()
+            assert out.read_text() == text
 
 
 # ---------------------------------------------------------------- cursors
