@@ -253,6 +253,11 @@ bool flows_full(const struct flows *t)
 	return t->now + (t->was_full ? t->options.limit / 16 : 0) >= t->options.limit;
 }
 
+bool flows_used_up(const struct flows *t)
+{
+	return t->now >= t->limit_made;
+}
+
 int flows_add(struct flows *t, const struct flow_request *q)
 {
 	struct device_use *use = flow_device_use(t, q->name);
@@ -262,7 +267,7 @@ int flows_add(struct flows *t, const struct flow_request *q)
 	uint32_t slot;
 	int e;
 
-	if (t->now >= t->options.limit)
+	if (flows_used_up(t))
 		e = -ENFILE;
 	else if (!use || use->flows >= q->device_limit)
 		e = -EUSERS;

@@ -28,8 +28,8 @@
 struct flows;
 
 struct flows_options {
-	unsigned limit;			/* flows in all */
-	unsigned limit_later;		/* what flows_set_options() may raise it to */
+	unsigned limit;			/* flows in all; see flows_full() */
+	unsigned limit_later;		/* what flows_set_options() may raise it to; so many slots there are */
 	unsigned connect_timeout;	/* s */
 	struct socket_patience patience;
 };
@@ -64,7 +64,10 @@ void flows_set_options(struct flows *t, const struct flows_options *options);	/*
  */
 int flows_add(struct flows *t, const struct flow_request *request);
 
+/* Whether the limit is reached. Some slots are left then, for connections that the kernel had taken before it was told. */
 bool flows_full(const struct flows *t);
+/* Whether there is no slot at all. */
+bool flows_used_up(const struct flows *t);
 /* Called when there was no room and now is. */
 void flows_on_room(struct flows *t, void (*room)(void *ctx), void *ctx);
 /* Called when a connection to a candidate failed: time to resolve its name again. */

@@ -5,6 +5,10 @@
  * When no flow or descriptor is left, the listening sockets are closed until there is room again, so that the kernel
  * answers: a tproxy rule without a listener does not match, the device reaches its cloud straight; on the other two ways
  * it is refused. Accepting and then closing would cost what is missing.
+ *
+ * A socket that is closed resets the connections that the kernel has taken for it already. So it is hidden first: bound to
+ * the loopback interface it is not found for a device's SYN any more, but those in its backlog are still there to be
+ * accepted. For them flows has some slots more than its limit. It is closed when no handshake that it began can be under way.
  */
 #include "suntapd/listener.h"
 
@@ -31,6 +35,7 @@ enum {
 	ACCEPT_AT_ONCE = 64,
 	WAITING_MAX = 64,		/* connections that wait for the first answer of a resolver */
 	PAUSE_MS = 500,
+	HANDSHAKE_MS = 3000,		/* the second repetition of a SYN-ACK is then over, too */
 	RESOLVE_AGAIN_S = 300,		/* names are looked up again when used and older */
 };
 
@@ -39,6 +44,7 @@ struct listener {
 	size_t device;			/* index in the configuration: redirect and direct */
 	struct flow_address at;
 	int fd;				/* -1 while paused */
+	bool hidden;			/* no SYN finds it any more, see above */
 	bool no_family;			/* this machine has no such addresses */
 	sd_event_source *source;
 	struct listeners *all;
@@ -71,6 +77,7 @@ struct listeners {
 	size_t waiting_count;
 	sd_event_source *resume;
 	bool paused;
+	int64_t drained;		/* monotonic: when hidden listeners may be closed */
 	struct log_limit refusals, failures;
 };
 
@@ -141,6 +148,22 @@ static void listener_close(struct listener *l)
 {
 	l->source = sd_event_source_disable_unref(l->source);
 	l->fd = close_socket(l);
+	l->hidden = false;
+}
+
+static void listener_hide(struct listener *l)
+{
+	char name[STORE_NAME_MAX];
+
+	if (l->fd < 0 || l->hidden)
+		return;
+	/* it can not be bound back without CAP_NET_RAW, so it is nothing for the next suntapd */
+	listener_name(l, name);
+	store_remove("%s", name);
+	if (socket_hide(l->fd) == 0)
+		l->hidden = true;
+	else
+		listener_close(l);
 }
 
 static bool is_ourselves(const struct listeners *l, const struct flow_address *destination)
@@ -152,22 +175,51 @@ static bool is_ourselves(const struct listeners *l, const struct flow_address *d
 }
 
 /* ---------------------------------------------------------------- pause and resume */
+static void look_again(struct listeners *l)
+{
+	sd_event_source_set_time_relative(l->resume, PAUSE_MS * UINT64_C(1000));
+	sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
+}
+
+/* Closes those whose backlog is empty for good. Whether any is left. */
+static bool still_hidden(struct listeners *l)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < l->count; i++) {
+		struct listener *h = &l->list[i];
+
+		if (!h->hidden)
+			continue;
+		if (now_monotonic() >= l->drained && socket_backlog(h->fd) == 0) {
+			listener_close(h);
+			continue;
+		}
+		sd_event_source_set_enabled(h->source, SD_EVENT_ON);
+		any = true;
+	}
+	return any;
+}
+
 static void resume(struct listeners *l)
 {
 	bool missing = false;
 
+	if (still_hidden(l)) {
+		look_again(l);
+		return;
+	}
 	if (flows_full(l->flows))
 		return;
 	for (size_t i = 0; i < l->count; i++)
 		if (l->list[i].fd < 0 && listener_open(&l->list[i]) < 0)
 			missing = true;
-	if (!missing) {
-		l->paused = false;
-		log_info("there is room for flows again: taking new connections");
-	} else {
-		sd_event_source_set_time_relative(l->resume, PAUSE_MS * UINT64_C(1000));
-		sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
+	if (missing) {
+		look_again(l);
+		return;
 	}
+	l->paused = false;
+	log_info("there is room for flows again: taking new connections");
 }
 
 static int on_resume(sd_event_source *source, uint64_t usec, void *userdata)
@@ -185,27 +237,28 @@ static void on_room(void *ctx)
 		resume(l);
 }
 
-/* for_a_while: nobody will say when there is room (files, memory), so try again soon. */
-static void pause_all(struct listeners *l, const char *reason, bool for_a_while)
+static void pause_all(struct listeners *l, const char *reason)
 {
 	uint64_t held_back;
+	bool any = false;
 
 	if (!l->paused && log_limit_pass(&l->failures, &held_back))
 		log_warning("%s: new connections are left to the kernel until there is room "
 			    "(tproxy: straight to the cloud)", reason);
 	l->paused = true;
-	for (size_t i = 0; i < l->count; i++)
-		listener_close(&l->list[i]);
-	if (for_a_while) {
-		sd_event_source_set_time_relative(l->resume, PAUSE_MS * UINT64_C(1000));
-		sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
+	for (size_t i = 0; i < l->count; i++) {
+		any |= l->list[i].fd >= 0 && !l->list[i].hidden;
+		listener_hide(&l->list[i]);
 	}
+	if (any)
+		l->drained = now_monotonic() + HANDSHAKE_MS * NSEC_PER_MSEC;
+	look_again(l);
 }
 
 void listeners_look_for_room(struct listeners *l)
 {
-	if (flows_full(l->flows) && !l->paused)
-		pause_all(l, "max_flows is reached", false);
+	if (flows_full(l->flows))
+		pause_all(l, "max_flows is reached");
 }
 
 /* ---------------------------------------------------------------- a connection */
@@ -396,14 +449,19 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t revent
 	struct listener *at = userdata;
 	struct listeners *l = at->all;
 
-	(void)source, (void)revents;
+	(void)revents;
 	for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
 		struct sockaddr_storage peer;
 		socklen_t length = sizeof(peer);
 		int fd;
 
-		if (flows_full(l->flows)) {
-			pause_all(l, "max_flows is reached", false);
+		if (!at->hidden)
+			listeners_look_for_room(l);
+		if (at->fd < 0)
+			return 0;
+		if (flows_used_up(l->flows)) {
+			/* what waits is looked at again when the timer comes */
+			sd_event_source_set_enabled(source, SD_EVENT_OFF);
 			return 0;
 		}
 		fd = accept4(listen_fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -411,7 +469,9 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t revent
 			if (errno == EAGAIN)
 				return 0;
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-				pause_all(l, strerror(errno), true);
+				pause_all(l, strerror(errno));
+				if (at->fd >= 0)
+					sd_event_source_set_enabled(source, SD_EVENT_OFF);
 				return 0;
 			}
 			continue;	/* a connection that was reset before it was accepted */
@@ -525,7 +585,7 @@ static void open_again(struct listeners *l)
 {
 	for (size_t k = 0; k < l->count && !l->paused; k++)
 		if (l->list[k].fd < 0 && listener_open(&l->list[k]) < 0)
-			pause_all(l, "a listener that was closed for a reload can not be opened again", true);
+			pause_all(l, "a listener that was closed for a reload can not be opened again");
 }
 
 /* What is known of the addresses of an upstream that is the same as before. */
@@ -586,6 +646,7 @@ int listeners_update(struct listeners *l, const struct config *c, char **why)
 		for (size_t i = 0; i < count; i++) {
 			if (list[i].fd < 0 && old->way == list[i].way && flow_address_equal(&old->at, &list[i].at)) {
 				list[i].fd = old->fd;
+				list[i].hidden = old->hidden;
 				old->fd = -1;
 			}
 		}

@@ -42,6 +42,7 @@
 enum {
 	EXIT_CONFIG = 78,		/* EX_CONFIG: systemd shows it as such, and does not restart for it */
 	RESERVED_FILES = 96,		/* listeners, netlink, ring, decoder, resolver, lookups … */
+	BACKLOG_SHARE = 32,
 	HOUSEKEEPING_S = 5,
 	REPAIR_DELAY_MS = 100,		/* a flush of the ruleset comes as many events */
 };
@@ -75,9 +76,11 @@ static void usage(FILE *out)
 static void flows_options_of(const struct config *c, struct flows_options *ret)
 {
 	unsigned possible = flows_limit_by_files(RESERVED_FILES + c->device_count * 2);
+	/* the rest is for connections that are in the listeners' backlogs when the limit is reached */
+	unsigned most = possible - possible / BACKLOG_SHARE;
 
 	*ret = (struct flows_options){
-		.limit = c->max_flows && c->max_flows < possible ? c->max_flows : possible,
+		.limit = c->max_flows && c->max_flows < most ? c->max_flows : most,
 		.limit_later = possible,
 		.connect_timeout = c->connect_timeout,
 		.patience = { .keepalive = c->keepalive, .user_timeout = c->user_timeout },

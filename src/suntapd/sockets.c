@@ -108,6 +108,22 @@ int socket_listen(const struct flow_address *at, bool transparent)
 	return ret;
 }
 
+int socket_hide(int fd)
+{
+	static const char loopback[] = "lo";
+
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, loopback, sizeof(loopback)) < 0 ? -errno : 0;
+}
+
+unsigned socket_backlog(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof(info);
+
+	/* of a listener, "unacked" is the length of its queue, see tcp_get_info() in the kernel */
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ? 0 : info.tcpi_unacked;
+}
+
 bool socket_name(int fd, struct flow_address *ret)
 {
 	struct sockaddr_storage name;

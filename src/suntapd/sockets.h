@@ -25,6 +25,11 @@ int socket_connect(const struct flow_address *cloud, const struct flow_address *
 /* A nonblocking listener, or -errno. transparent: takes connections to any address (needs CAP_NET_ADMIN). */
 int socket_listen(const struct flow_address *at, bool transparent);
 
+/* From now on no SYN finds this listener, but on the loopback; connections that it has begun or waits with go on. 0 or -errno. */
+int socket_hide(int fd);
+/* How many connections wait to be accepted. */
+unsigned socket_backlog(int fd);
+
 /* The interface that the SYN of an accepted connection came in at; false: not known. */
 bool socket_interface(int fd, uint8_t family, char ret[static IF_NAMESIZE]);
 /* The near end's address; false if there is none. */
