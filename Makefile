@@ -222,7 +222,7 @@ install: all $(BUILD)/suntapd.service $(BUILD)/suntap-export@.service $(BUILD)/s
 		'  systemd-sysusers && systemctl daemon-reload && journalctl --update-catalog' \
 		'  cp $(PREFIX)/share/doc/suntap/config.example.ini /etc/suntap/suntap.ini   # then edit it' \
 		'  suntapd --check && systemctl enable --now suntapd' \
-		'  journalctl -t suntap -f'
+		'  journalctl -t suntap -p info -f'
 
 # Leaves what is yours: /etc/suntap/suntap.ini, your maps, the user.
 uninstall:

@@ -262,9 +262,9 @@ int journal_reading(const struct flow_entry *flow, const struct reading *r)
 	return send_entry(e);
 }
 
-int journal_flow_opened(const struct flow_entry *flow)
+int journal_flow_opened(const struct flow_entry *flow, bool routine)
 {
-	struct entry *e = begin(LOG_INFO, MESSAGE_ID_FLOW_OPENED);
+	struct entry *e = begin(routine ? LOG_DEBUG : LOG_INFO, MESSAGE_ID_FLOW_OPENED);
 	char from[FLOW_ADDRESS_TEXT], to[FLOW_ADDRESS_TEXT];
 
 	field(e, "MESSAGE", "%s: flow from %s to %s opened", flow->name, flow_address_format(&flow->device, from),
@@ -273,10 +273,10 @@ int journal_flow_opened(const struct flow_entry *flow)
 	return send_entry(e);
 }
 
-int journal_flow_closed(const struct flow_close *c, const char *protocol, uint64_t lost, int64_t now)
+int journal_flow_closed(const struct flow_close *c, bool routine, const char *protocol, uint64_t lost, int64_t now)
 {
 	const struct flow_entry *flow = &c->flow;
-	struct entry *e = begin(LOG_INFO, MESSAGE_ID_FLOW_CLOSED);
+	struct entry *e = begin(routine && !lost ? LOG_DEBUG : LOG_INFO, MESSAGE_ID_FLOW_CLOSED);
 	char from[FLOW_ADDRESS_TEXT], to[FLOW_ADDRESS_TEXT];
 	/* the clock may have been set back meanwhile */
 	double duration = now > flow->opened ? (double)(now - flow->opened) / (double)NSEC_PER_SEC : 0;

@@ -26,8 +26,10 @@ bool journal_is_there(struct journal *j);
 
 /* Each writes one entry: 0 or -errno. flow may be NULL. */
 int journal_reading(const struct flow_entry *flow, const struct reading *r);
-int journal_flow_opened(const struct flow_entry *flow);
-int journal_flow_closed(const struct flow_close *close, const char *protocol, uint64_t lost, int64_t now);
+/* routine: as usual, so no news (priority debug instead of info) */
+int journal_flow_opened(const struct flow_entry *flow, bool routine);
+/* lost: bytes of it that the decoder missed; now: realtime, ns */
+int journal_flow_closed(const struct flow_close *close, bool routine, const char *protocol, uint64_t lost, int64_t now);
 /* unknown or bad, with the bytes as hex */
 int journal_frame(const struct flow_entry *flow, const struct frame_info *f);
 int journal_stream(const struct flow_entry *flow, const char *looks_like, const uint8_t *bytes, size_t length);

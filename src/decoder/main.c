@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "decoder/journal.h"
+#include "decoder/routine.h"
 #include "decoder/sandbox.h"
 #include "protocols/maps_folders.h"
 #include "protocols/session.h"
@@ -63,6 +64,7 @@ struct decoder {
 	struct knowledge *knowledge;
 	struct journal journal;
 	struct log_limit gaps, streams;
+	struct routine routine;
 	struct flow *current;		/* whose record is being worked on */
 	int64_t looked;			/* monotonic: the other clock may be set, forward or back, at any time */
 };
@@ -318,12 +320,14 @@ static void on_data(struct decoder *d, struct flow *f, const struct ring_record 
 static void on_close(struct decoder *d, struct flow *f, const struct ring_record *rec, const uint8_t *payload)
 {
 	struct flow_close close;
+	bool routine;
 
 	memcpy(&close, payload, sizeof(close));
 	close.flow.name[sizeof(close.flow.name) - 1] = '\0';
 	f->entry = close.flow;		/* of a flow that was not seen open, it may be all that is known */
 	end_session(d, f);
-	WRITE(d, journal_flow_closed(&close, f->protocol, f->lost, rec->time));
+	routine = routine_end(&d->routine, &close);
+	WRITE(d, journal_flow_closed(&close, routine, f->protocol, f->lost, rec->time));
 	forget(d, f);
 }
 
@@ -343,8 +347,11 @@ static void on_record(struct decoder *d, const struct ring_record *rec, const ui
 			return;
 		memcpy(&entry, payload, sizeof(entry));
 		f = new_flow(d, &entry);
-		if (f)
-			WRITE(d, journal_flow_opened(&f->entry));
+		if (f) {
+			bool routine = routine_opening(&d->routine, &f->entry);
+
+			WRITE(d, journal_flow_opened(&f->entry, routine));
+		}
 		return;
 	}
 	f = flow_of(d, rec);

@@ -32,6 +32,21 @@ def relayed(device, conn, count):
     return slowest
 
 
+def test_what_is_as_usual_is_no_news(lab):
+    """A device that connects every minute is told of once: what comes and goes as the time before has priority debug (7)."""
+    lab.start()
+    listener = lab.listen()
+    for reset_it in False, False, True, True, False:
+        device, conn, _ = lab.pair(listener)
+        reset(device) if reset_it else device.close()
+        assert end_of(conn) == ("reset" if reset_it else "fin")
+        conn.close()
+    closed = lab.wait_events("FLOW_CLOSED", 5)
+    assert [(e["SUNTAP_END"], e["PRIORITY"]) for e in closed] == [
+        ("device-closed", "6"), ("device-closed", "7"), ("device-reset", "6"), ("device-reset", "7"), ("device-closed", "6")]
+    assert [e["PRIORITY"] for e in lab.events("FLOW_OPENED")] == ["6", "7", "7", "7", "7"]
+
+
 def test_absent_at_the_start(lab):
     lab.journald = 0
     daemon = lab.start()
