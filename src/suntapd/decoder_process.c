@@ -22,6 +22,8 @@
 enum {
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_MOST_MS = 30 * 1000,
+	FAILURES_MOST = 5,		/* starts in a row that came to nothing; after more it counts as unable to start */
+	BACKOFF_FAILED_MS = 10 * 60 * 1000,
 	HEALTHY_S = 60,			/* after this long the next death starts with the first back-off again */
 	HANG_S = 30,			/* no progress with something to read */
 	DEATHS_MOST = 4,		/* within a second of the start, one after the other */
@@ -39,11 +41,12 @@ struct decoder_process {
 	sd_event_source *child, *messages, *again;
 	bool ready, hung;
 	unsigned backoff_ms, deaths_in_a_row;
+	unsigned failures;		/* starts in a row of which none got as far as being locked in */
 	int64_t started, moved;		/* monotonic */
 	uint64_t restarts;
 	uint64_t head_seen, beat_seen;
 	uint64_t death_head;		/* where it died last, +1 */
-	struct log_limit deaths;
+	struct log_limit deaths, failed;
 };
 
 static int start(struct decoder_process *p);
@@ -130,9 +133,11 @@ static void clean_up(struct decoder_process *p)
 
 static void start_later(struct decoder_process *p)
 {
+	unsigned most = p->failures > FAILURES_MOST ? BACKOFF_FAILED_MS : BACKOFF_MOST_MS;
+
 	sd_event_source_set_time_relative(p->again, p->backoff_ms * UINT64_C(1000));
 	sd_event_source_set_enabled(p->again, SD_EVENT_ONESHOT);
-	p->backoff_ms = p->backoff_ms * 2 < BACKOFF_MOST_MS ? p->backoff_ms * 2 : BACKOFF_MOST_MS;
+	p->backoff_ms = p->backoff_ms * 2 < most ? p->backoff_ms * 2 : most;
 }
 
 /*
@@ -169,17 +174,30 @@ static int on_death(sd_event_source *source, const siginfo_t *si, void *userdata
 		snprintf(how, sizeof(how), "ended with status %d", si->si_status);
 	else
 		snprintf(how, sizeof(how), "was killed by signal %d (%s)", si->si_status, strsignal(si->si_status));
+	if (p->ready) {
+		if (now_monotonic() - p->started > HEALTHY_S * NSEC_PER_SEC || p->failures > FAILURES_MOST)
+			p->backoff_ms = BACKOFF_FIRST_MS;
+		p->failures = p->failed.used = 0;
+	} else {
+		p->failures++;
+	}
 	clean_up(p);
 	lost = leave_out_poison(p);
-	if (now_monotonic() - p->started > HEALTHY_S * NSEC_PER_SEC)
-		p->backoff_ms = BACKOFF_FIRST_MS;
 	p->restarts++;
 	snprintf(fields[0], sizeof(fields[0]), "SUNTAP_RESTARTS=%llu", (unsigned long long)p->restarts);
 	snprintf(fields[1], sizeof(fields[1]), "SUNTAP_LOST=%llu", (unsigned long long)lost);
-	if (log_limit_pass(&p->deaths, &held_back))
+	if (p->failures > FAILURES_MOST) {
+		if (log_limit_pass(&p->failed, NULL))
+			log_event(LOG_ERR, MESSAGE_ID_DECODER_RESTARTED, list,
+				  "The decoder can not start: %s %s, %u times in a row. What it says of it: journalctl "
+				  "_COMM=suntap-decoder; if that is nothing, suntap is not installed whole. It is tried again, "
+				  "in the end every 10 minutes, and told once an hour. The relay goes on, nothing is decoded.",
+				  p->program, how, p->failures);
+	} else if (log_limit_pass(&p->deaths, &held_back)) {
 		log_event(LOG_WARNING, MESSAGE_ID_DECODER_RESTARTED, list,
 			  "The decoder %s; starting it again in %u ms (%llu bytes of the ring left out). "
 			  "The relay goes on.", how, p->backoff_ms, (unsigned long long)lost);
+	}
 	start_later(p);
 	return 0;
 }
@@ -192,7 +210,9 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)source, (void)usec;
 	e = start(p);
 	if (e < 0) {
-		log_error("can not start the decoder: %s; trying again", strerror(-e));
+		p->failures++;
+		if (log_limit_pass(&p->failed, NULL))
+			log_error("can not start the decoder: %s; it is tried again, and told once an hour", strerror(-e));
 		start_later(p);
 	}
 	return 0;
@@ -290,7 +310,7 @@ int decoder_process_new(struct decoder_process **ret, sd_event *event, struct ri
 		return -ENOMEM;
 	*p = (struct decoder_process){
 		.event = sd_event_ref(event), .ring = ring, .flows = flows, .control = -1, .state = -1, .backoff_ms = BACKOFF_FIRST_MS,
-		.deaths = { .burst = 10, .interval = 60 * NSEC_PER_SEC },
+		.deaths = { .burst = 10, .interval = 60 * NSEC_PER_SEC }, .failed = { .burst = 1, .interval = 3600 * NSEC_PER_SEC },
 	};
 	find_program(p->program);
 	e = access(p->program, X_OK) < 0 ? -errno : 0;

@@ -51,11 +51,18 @@ def test_a_decoder_that_was_taken_over_gets_nowhere(lab, first):
 
 
 def test_a_decoder_that_never_starts(lab):
-    """It ends at once, again and again: the ring fills, the flows do not notice, the status says so."""
+    """It ends at once, again and again: the ring fills, the flows do not notice, the status says so, the journal once."""
+    with open("/run/ends-at-once", "w") as f:
+        f.write("#!/bin/sh\necho started >>/run/starts\nexit 3\n")
+    os.chmod("/run/ends-at-once", 0o755)
     server = Peer("cloud", "server", "--flows", 0, "--timeout", 60, address=CLOUD)
-    daemon = start_with(lab, "/bin/sleep")     # without a time it ends at once
+    daemon = start_with(lab, "/run/ends-at-once")
     client = Peer("inverter", "client", "--flows", 100, "--bytes", 1000000, "--timeout", 50, address=CLOUD)
     assert client.result()["ok"] == 100
     server.result()
     assert "being started again" in until(lambda: daemon.status() if "again" in daemon.status() else "", 10)
+    until(lambda: len(open("/run/starts").readlines()) >= 8, 30, "one start after the other")
+    told = lab.events("DECODER_RESTARTED")
+    assert [e["PRIORITY"] for e in told] == ["4"] * 5 + ["3"]
+    assert "ended with status 3" in told[-1]["MESSAGE"] and "_COMM=suntap-decoder" in told[-1]["MESSAGE"]
     assert daemon.stop() == 0
