@@ -238,12 +238,21 @@ static struct flow *new_flow(struct decoder *d, const struct flow_entry *entry)
 	return f;
 }
 
+/* One whose opening was read by another decoder, or lost. */
+static struct flow *join_flow(struct decoder *d, const struct flow_entry *entry)
+{
+	struct flow *f = new_flow(d, entry);
+
+	if (f)
+		f->joined = 1 << DIR_DEVICE | 1 << DIR_CLOUD;
+	return f;
+}
+
 /* The flow of a record. One whose opening was not seen (before our time, or lost) is looked up in suntapd's table. */
 static struct flow *flow_of(struct decoder *d, const struct ring_record *rec)
 {
 	uint32_t slot = flow_id_slot(rec->flow);
 	struct flow_entry entry;
-	struct flow *f;
 
 	if (slot >= d->slots)
 		return NULL;
@@ -251,15 +260,37 @@ static struct flow *flow_of(struct decoder *d, const struct ring_record *rec)
 		return d->flows[slot];
 	entry = d->table[slot];
 	if (entry.id != rec->flow || atomic_load(&d->table[slot].id) != rec->flow) {
-		/* it has ended meanwhile; its bytes are worth reading all the same */
+		/* it has ended meanwhile, and its opening was lost; its bytes are worth reading all the same */
 		entry = (struct flow_entry){ .name = "?" };
 		entry.opened = rec->time;
 		atomic_store(&entry.id, rec->flow);
 	}
-	f = new_flow(d, &entry);
-	if (f)
-		f->joined = 1 << DIR_DEVICE | 1 << DIR_CLOUD;
-	return f;
+	return join_flow(d, &entry);
+}
+
+/*
+ * A decoder before us has read the openings of some flows, and suntapd's table knows those that have ended since no more. What
+ * they are stands in their ends, further on in the ring: those of slots that nothing in the ring opened before.
+ */
+static void look_for_ended(struct decoder *d)
+{
+	CLEANUP(freep) bool *opened = calloc(d->slots, sizeof(*opened));
+	const uint8_t *payload;
+	struct flow_close close;
+	struct ring_record rec;
+	uint64_t ahead = 0;
+
+	while (opened && ring_view_ahead(&d->ring, &ahead, &rec, &payload) > 0) {
+		uint32_t slot = flow_id_slot(rec.flow);
+
+		if (slot >= d->slots || opened[slot] || (rec.kind != RING_OPEN && rec.kind != RING_CLOSE))
+			continue;
+		opened[slot] = true;
+		if (rec.kind == RING_OPEN || rec.length < sizeof(close))
+			continue;
+		memcpy(&close, payload, sizeof(close));
+		join_flow(d, &close.flow);
+	}
 }
 
 static void tell_gap(struct decoder *d, struct flow *f, enum dir dir, uint64_t lost, uint64_t offset)
@@ -407,6 +438,7 @@ static int loop(struct decoder *d)
 	/* EPIPE: suntapd is stopping already; what is in the ring is to be read all the same */
 	if (send(CONTROL_FD_SOCKET, &ready, sizeof(ready), MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		return -errno;
+	look_for_ended(d);
 	for (;;) {
 		struct pollfd fds[] = {
 			{ .fd = CONTROL_FD_BELL, .events = POLLIN }, { .fd = CONTROL_FD_SOCKET, .events = POLLIN },

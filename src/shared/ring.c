@@ -314,21 +314,35 @@ void ring_view_close(struct ring_view *v)
 	*v = (struct ring_view){ .bell = -1 };
 }
 
-int ring_view_next(struct ring_view *v, struct ring_record *ret, const uint8_t **ret_payload)
+static int record_at(const struct ring_view *v, uint64_t position, struct ring_record *ret, const uint8_t **ret_payload)
 {
-	uint64_t tail = atomic_load_explicit(&v->shared->tail, memory_order_acquire), unread = tail - v->head;
+	uint64_t tail = atomic_load_explicit(&v->shared->tail, memory_order_acquire), unread = tail - position;
 	const uint8_t *p;
 
 	if (unread == 0)
 		return 0;
 	if (unread > v->size || unread < RING_RECORD_SIZE)
 		return -EBADMSG;
-	p = v->data + (v->head & (v->size - 1));
+	p = v->data + (position & (v->size - 1));
 	memcpy(ret, p, sizeof(*ret));
 	if (record_span(ret->length) > unread)
 		return -EBADMSG;
 	*ret_payload = p + RING_RECORD_SIZE;
 	return 1;
+}
+
+int ring_view_next(struct ring_view *v, struct ring_record *ret, const uint8_t **ret_payload)
+{
+	return record_at(v, v->head, ret, ret_payload);
+}
+
+int ring_view_ahead(const struct ring_view *v, uint64_t *ahead, struct ring_record *ret, const uint8_t **ret_payload)
+{
+	int e = record_at(v, v->head + *ahead, ret, ret_payload);
+
+	if (e > 0)
+		*ahead += record_span(ret->length);
+	return e;
 }
 
 void ring_view_release(struct ring_view *v, const struct ring_record *rec)

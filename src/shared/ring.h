@@ -148,6 +148,8 @@ void ring_view_close(struct ring_view *v);
  * sense. The same record is given again until it is released.
  */
 int ring_view_next(struct ring_view *v, struct ring_record *ret, const uint8_t **ret_payload);
+/* The same for the record *ahead bytes (0 to begin with) behind the next one, and moves *ahead on to the one that follows. */
+int ring_view_ahead(const struct ring_view *v, uint64_t *ahead, struct ring_record *ret, const uint8_t **ret_payload);
 void ring_view_release(struct ring_view *v, const struct ring_record *rec);
 /*
  * Says how the reader rests before it polls the bell: true when there really is nothing to read (napping: not an

@@ -353,6 +353,33 @@ def test_killed_again_and_again(lab):
     assert all("signal 9" in e["MESSAGE"] for e in lab.wait_events("DECODER_RESTARTED", 5))
 
 
+def test_killed_while_a_flow_ended(lab):
+    """What its successor reads of a flow that ended meanwhile is of the same device; the next flow in that slot is another one."""
+    daemon = lab.start("[device roof]\nsource = 192.168.50.2\nports = 10000\n[device shed]\nsource = 192.168.50.2\nports = 10001\n")
+    device, conn, _ = lab.pair(lab.listen())
+    device.sendall(FRAME)
+    readings(lab, 1)
+    old = daemon.decoder()
+    os.kill(old, signal.SIGSTOP)
+    device.sendall(FRAME)
+    assert receive(conn, 2 * len(FRAME)) == 2 * FRAME
+    device.close()
+    conn.close()
+    until(lambda: daemon.flows() == 0, 10, "the end of the first flow")
+    device, conn, _ = lab.pair(lab.listen(port=10001), port=10001)
+    device.sendall(FRAME)
+    receive(conn, len(FRAME))
+    device.close()
+    until(lambda: end_of(conn) == "fin", 10)
+    conn.close()
+    until(lambda: daemon.flows() == 0, 10, "the end of the second flow")
+    os.kill(old, signal.SIGKILL)
+    found = readings(lab, 3)
+    assert [e["SUNTAP_DEVICE"] for e in found] == ["roof", "roof", "shed"]
+    assert found[0]["SUNTAP_FLOW"] == found[1]["SUNTAP_FLOW"] and found[1]["SUNTAP_PEER"] == found[0]["SUNTAP_PEER"]
+    assert [e["SUNTAP_DEVICE"] for e in lab.wait_events("FLOW_CLOSED", 2)] == ["roof", "shed"]
+
+
 def test_killed_with_a_full_ring(lab):
     """What waits in the ring when it dies is read by the next one: nothing of it is lost."""
     daemon = lab.start()
