@@ -426,8 +426,3 @@ int journal_open(struct journal *j)
 	journal_say(LOG_DEBUG, "The decoder starts");
 	return 0;
 }
-
-void journal_close(struct journal *j)
-{
-	j->probe = close_fd(j->probe);
-}

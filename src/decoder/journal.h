@@ -19,7 +19,6 @@ struct journal {
 
 /* Opens what it needs for good; afterwards only sendmsg() and connect() on `probe` are used. 0 or -errno. */
 int journal_open(struct journal *j);
-void journal_close(struct journal *j);
 
 /* libsystemd answers success where no journald listens, so look before each entry: a microsecond each. */
 bool journal_is_there(struct journal *j);

@@ -54,12 +54,7 @@ static const char *const gzip_names[] = { [HTTP_GZIP_AUTO] = "auto", [HTTP_GZIP_
 
 bool http_parse_gzip(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	size_t i;
-
-	if (!ini_one_of(p, k, text, gzip_names, ARRAY_SIZE(gzip_names), &i))
-		return false;
-	*(int *)at = (int)i;
-	return true;
+	return ini_parse_choice(p, k, text, gzip_names, ARRAY_SIZE(gzip_names), at);
 }
 
 void http_print_gzip(const struct ini_key *k, const void *at, FILE *out)
@@ -335,11 +330,6 @@ void http_clear_headers(struct http *h)
 }
 
 /* ---------------------------------------------------------------- a request */
-
-bool http_busy(const struct http *h)
-{
-	return h->busy;
-}
 
 static bool pack(struct http *h, const char *body, size_t length, size_t *ret)
 {

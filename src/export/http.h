@@ -70,7 +70,6 @@ void http_set_user(struct http *h, const char *user, const char *password);
 int http_add_header(struct http *h, const char *line);
 void http_clear_headers(struct http *h);
 
-bool http_busy(const struct http *h);
 /* body must stay until done(), unless it was compressed. -EBUSY while one is under way. */
 int http_post(struct http *h, const char *path, const char *body, size_t length);
 /* The same, never compressed. */

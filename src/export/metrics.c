@@ -22,7 +22,7 @@ enum { LISTEN_MAX = 64, CONNECTIONS = 64, CONNECTION_SECONDS = 10, CONFIRM = 100
 struct metrics_settings {
 	char listen[LISTEN_MAX];
 	unsigned stale;
-	bool base;
+	int base;			/* index of unit_names[] */
 };
 
 struct endpoint {
@@ -80,17 +80,12 @@ static const char *const unit_names[] = { "vocabulary", "base" };
 
 static bool parse_units(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	size_t i;
-
-	if (!ini_one_of(p, k, text, unit_names, ARRAY_SIZE(unit_names), &i))
-		return false;
-	*(bool *)at = i;
-	return true;
+	return ini_parse_choice(p, k, text, unit_names, ARRAY_SIZE(unit_names), at);
 }
 
 static void print_units(const struct ini_key *k, const void *at, FILE *out)
 {
-	fprintf(out, "%s = %s\n", k->name, unit_names[*(const bool *)at]);
+	fprintf(out, "%s = %s\n", k->name, unit_names[*(const int *)at]);
 }
 
 static const struct ini_key keys[] = {

@@ -96,12 +96,7 @@ static const char *const discovery_names[] = {
 
 static bool parse_discovery(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	size_t i;
-
-	if (!ini_one_of(p, k, text, discovery_names, ARRAY_SIZE(discovery_names), &i))
-		return false;
-	*(int *)at = (int)i;
-	return true;
+	return ini_parse_choice(p, k, text, discovery_names, ARRAY_SIZE(discovery_names), at);
 }
 
 static void print_discovery(const struct ini_key *k, const void *at, FILE *out)

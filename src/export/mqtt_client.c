@@ -95,12 +95,7 @@ static const char *const version_names[] = { [MQTT_AUTO] = "auto", [MQTT_5] = "5
 
 bool mqtt_parse_version(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	size_t i;
-
-	if (!ini_one_of(p, k, text, version_names, ARRAY_SIZE(version_names), &i))
-		return false;
-	*(int *)at = (int)i;
-	return true;
+	return ini_parse_choice(p, k, text, version_names, ARRAY_SIZE(version_names), at);
 }
 
 void mqtt_print_version(const struct ini_key *k, const void *at, FILE *out)

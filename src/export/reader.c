@@ -461,11 +461,6 @@ const char *reader_machine(const struct reader *r, size_t i)
 	return r->machines[i].id;
 }
 
-size_t reader_machine_count(const struct reader *r)
-{
-	return r->count;
-}
-
 const struct reader_counts *reader_counts(const struct reader *r)
 {
 	return &r->counts;

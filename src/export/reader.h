@@ -46,7 +46,6 @@ void reader_process(struct reader *r);			/* call also now and then without being
 /* The next record of any machine: 1, or 0 where there is none now. *ret_machine: index of reader_machine(). */
 int reader_next(struct reader *r, struct record *ret, size_t *ret_machine);
 const char *reader_machine(const struct reader *r, size_t i);
-size_t reader_machine_count(const struct reader *r);
 
 struct reader_counts {
 	uint64_t entries, damaged, left_out, foreign, gaps;

@@ -7,7 +7,6 @@
  */
 #include "export/settings.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -97,12 +96,7 @@ static const char *const start_names[] = { [START_BEGINNING] = "beginning", [STA
 
 static bool parse_start(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	size_t i;
-
-	if (!ini_one_of(p, k, text, start_names, ARRAY_SIZE(start_names), &i))
-		return false;
-	*(enum settings_start *)at = (enum settings_start)i;
-	return true;
+	return ini_parse_choice(p, k, text, start_names, ARRAY_SIZE(start_names), at);
 }
 
 static void print_start(const struct ini_key *k, const void *at, FILE *out)
@@ -284,16 +278,6 @@ static void on_value(struct ini *ini, const char *name, const char *value, bool 
 	unknown_key(p, name);
 }
 
-static bool is_name(const char *name)
-{
-	if (!isalpha((unsigned char)*name) || strlen(name) >= CONFIG_NAME_MAX)
-		return false;
-	for (; *name; name++)
-		if (!isalnum((unsigned char)*name) && *name != '-' && *name != '_')
-			return false;
-	return true;
-}
-
 static struct settings *add_section(struct settings_file *f, const struct destination_kind *kind, const char *name)
 {
 	struct settings *s = &f->sections[f->section_count];
@@ -314,7 +298,7 @@ static void open_destination(struct parse *p, const struct destination_kind *kin
 
 	if (p->wanted && strcmp(p->wanted, *name ? name : kind->name) != 0)
 		return;
-	if (*name && !is_name(name)) {
+	if (*name && !ini_is_name(name, CONFIG_NAME_MAX)) {
 		ini_complain(&p->ini, p->ini.line, NULL, "[%s %s]: would be a name of letters, digits, - and _, a letter first, "
 			     "at most %d", kind->name, ini_shown(buf, name), CONFIG_NAME_MAX - 1);
 		return;
@@ -433,7 +417,7 @@ static void tell_missing(struct parse *p)
 
 	for (size_t i = 0; (kind = destination_kind(i)); i++)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s[%s %s]", i ? ", " : "", kind->name,
-			 is_name(p->wanted) ? p->wanted : "NAME");
+			 ini_is_name(p->wanted, CONFIG_NAME_MAX) ? p->wanted : "NAME");
 	ini_complain(&p->ini, 0, NULL, "no section is called \"%s\"; would be one of %s", ini_shown(buf, p->wanted), list);
 }
 

@@ -13,7 +13,6 @@
  *	- config_print() of what was read reads back to the same, and prints the same again.
  *	- A configuration is read whole or not at all.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,16 +142,6 @@ static void read_value(struct ini *ini, const char *name, const char *value, boo
 	}
 }
 
-static bool is_device_name(const char *name)
-{
-	if (!isalpha((unsigned char)*name) || strlen(name) >= CONFIG_NAME_MAX)
-		return false;
-	for (; *name; name++)
-		if (!isalnum((unsigned char)*name) && *name != '-' && *name != '_')
-			return false;
-	return true;
-}
-
 static void open_device(struct config_parse *p, const char *name)
 {
 	struct config *c = p->config;
@@ -162,7 +151,7 @@ static void open_device(struct config_parse *p, const char *name)
 	p->section = SECTION_DEVICE;
 	p->device = NULL;
 	p->any_device = true;
-	if (!is_device_name(name)) {
+	if (!ini_is_name(name, CONFIG_NAME_MAX)) {
 		ini_complain(&p->ini, p->ini.line, "[device]", "\"%s\" is not a name; would be letters, digits, - and _, a letter first, "
 			 "at most %d: [device roof-east]", ini_shown(buf, name), CONFIG_NAME_MAX - 1);
 		return;

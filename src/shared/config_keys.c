@@ -30,12 +30,7 @@ const char *const config_way_names[] = {
 
 static bool parse_rules(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	size_t i;
-
-	if (!ini_one_of(p, k, text, rules_names, ARRAY_SIZE(rules_names), &i))
-		return false;
-	*(enum config_rules *)at = (enum config_rules)i;
-	return true;
+	return ini_parse_choice(p, k, text, rules_names, ARRAY_SIZE(rules_names), at);
 }
 
 static void print_rules(const struct ini_key *k, const void *at, FILE *out)
@@ -45,12 +40,7 @@ static void print_rules(const struct ini_key *k, const void *at, FILE *out)
 
 static bool parse_way(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
-	size_t i;
-
-	if (!ini_one_of(p, k, text, config_way_names, CONFIG_WAYS, &i))
-		return false;
-	*(enum config_way *)at = (enum config_way)i;
-	return true;
+	return ini_parse_choice(p, k, text, config_way_names, CONFIG_WAYS, at);
 }
 
 static void print_way(const struct ini_key *k, const void *at, FILE *out)

@@ -122,7 +122,7 @@ bool ini_number(const char *text, size_t length, unsigned long long *ret)
 	return true;
 }
 
-bool ini_in_range(struct ini *p, const struct ini_key *k, const char *text, unsigned long long v)
+static bool in_range(struct ini *p, const struct ini_key *k, const char *text, unsigned long long v)
 {
 	char buf[64];
 
@@ -132,13 +132,18 @@ bool ini_in_range(struct ini *p, const struct ini_key *k, const char *text, unsi
 	return false;
 }
 
+static bool parse_in_range(struct ini *p, const struct ini_key *k, const char *text, unsigned long long *ret)
+{
+	if (!ini_number(text, strlen(text), ret))
+		return ini_bad_value(p, k, text);
+	return in_range(p, k, text, *ret);
+}
+
 bool ini_parse_unsigned(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	unsigned long long v;
 
-	if (!ini_number(text, strlen(text), &v))
-		return ini_bad_value(p, k, text);
-	if (!ini_in_range(p, k, text, v))
+	if (!parse_in_range(p, k, text, &v))
 		return false;
 	*(uint32_t *)at = (uint32_t)v;
 	return true;
@@ -154,9 +159,7 @@ bool ini_parse_port(struct ini *p, const struct ini_key *k, const char *text, vo
 {
 	unsigned long long v;
 
-	if (!ini_number(text, strlen(text), &v))
-		return ini_bad_value(p, k, text);
-	if (!ini_in_range(p, k, text, v))
+	if (!parse_in_range(p, k, text, &v))
 		return false;
 	*(uint16_t *)at = (uint16_t)v;
 	return true;
@@ -186,7 +189,7 @@ bool ini_parse_seconds(struct ini *p, const struct ini_key *k, const char *text,
 	if (i == ARRAY_SIZE(time_units) || digits > 9 || !ini_number(text, digits, &v))
 		return ini_bad_value(p, k, text);
 	v *= time_units[i].factor;
-	if (!ini_in_range(p, k, text, v))
+	if (!in_range(p, k, text, v))
 		return false;
 	*(unsigned *)at = (unsigned)v;
 	return true;
@@ -222,7 +225,7 @@ bool ini_parse_size(struct ini *p, const struct ini_key *k, const char *text, vo
 	if (digits > 12 || !ini_number(text, digits, &v))
 		return ini_bad_value(p, k, text);
 	v <<= shift;
-	if (!ini_in_range(p, k, text, v))
+	if (!in_range(p, k, text, v))
 		return false;
 	if (v & (v - 1)) {
 		ini_complain(p, p->line, k->name, "%s is not a power of two; would be %s", ini_shown(buf, text), k->accepts);
@@ -259,12 +262,13 @@ void ini_print_bool(const struct ini_key *k, const void *at, FILE *out)
 	fprintf(out, "%s = %s\n", k->name, *(const bool *)at ? "yes" : "no");
 }
 
-bool ini_one_of(struct ini *p, const struct ini_key *k, const char *text, const char *const *names, size_t count,
-		   size_t *ret)
+bool ini_parse_choice(struct ini *p, const struct ini_key *k, const char *text, const char *const *names, size_t count, void *at)
 {
-	for (*ret = 0; *ret < count; ++*ret)
-		if (strcasecmp(text, names[*ret]) == 0)
+	for (size_t i = 0; i < count; i++)
+		if (strcasecmp(text, names[i]) == 0) {
+			*(unsigned *)at = (unsigned)i;
 			return true;
+		}
 	return ini_bad_value(p, k, text);
 }
 
@@ -272,6 +276,16 @@ void ini_print_text(const struct ini_key *k, const void *at, FILE *out)
 {
 	if (*(const char *)at)
 		fprintf(out, "%s = %s\n", k->name, (const char *)at);
+}
+
+bool ini_is_name(const char *text, size_t size)
+{
+	if (!isalpha((unsigned char)*text) || strlen(text) >= size)
+		return false;
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && *text != '-' && *text != '_')
+			return false;
+	return true;
 }
 
 bool ini_is_ip(const char *text)

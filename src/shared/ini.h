@@ -72,12 +72,12 @@ size_t ini_distance(const char *a, const char *b);
 /* What parsers are made of. */
 bool ini_bad_value(struct ini *p, const struct ini_key *k, const char *text);		/* complains, returns false */
 bool ini_number(const char *text, size_t length, unsigned long long *ret);		/* decimal, or 0x and hexadecimal */
-bool ini_in_range(struct ini *p, const struct ini_key *k, const char *text, unsigned long long v);
-bool ini_one_of(struct ini *p, const struct ini_key *k, const char *text, const char *const *names, size_t count,
-		size_t *ret);
+/* One of the names; at: an enum, or int, which gets its index. */
+bool ini_parse_choice(struct ini *p, const struct ini_key *k, const char *text, const char *const *names, size_t count, void *at);
 /* Calls item() for each word between commas and blanks; says whether all were good. */
 bool ini_each_word(struct ini *p, const struct ini_key *k, const char *text, void *at,
 		   bool (*item)(struct ini *, const struct ini_key *, const char *, void *));
+bool ini_is_name(const char *text, size_t size);	/* letters, digits, - and _, a letter first; shorter than size */
 bool ini_is_ip(const char *text);
 bool ini_is_host_name(const char *text);
 
