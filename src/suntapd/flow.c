@@ -85,9 +85,9 @@ static void after_batch(struct flows *t)
 {
 	while (t->starving.first != NO_SLOT && pipes_left(&t->pipes))
 		flow_queue_put(t, &t->run, flow_queue_take(t, &t->starving));
-	/* with no descriptors left for a pipe, nobody will say when there are some again */
-	if (t->starving.first != NO_SLOT && t->pipes.no_files)
-		flow_timer_at_most(t, PIPE_TICK_MS);
+	/* nobody will say when there are descriptors for a pipe again, or when the store has one */
+	if (t->starving.first != NO_SLOT && t->pipes.free)
+		flow_timer_at_most(t, t->pipes.no_files ? PIPE_TICK_MS : STORE_TICK_MS);
 	ring_ring(t->tap.ring);
 	look_for_room(t);
 }
@@ -181,7 +181,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)source, (void)usec;
 	for (uint32_t slot = t->lists[LIST_CONNECTING], next; slot != NO_SLOT; slot = next) {
 		next = t->slots[slot].next;
-		if (t->slots[slot].deadline <= now)
+		if (t->slots[slot].dir[DIR_DEVICE].writable)
+			flow_service(t, slot);	/* it is connected, and waited for the store */
+		else if (t->slots[slot].deadline <= now)
 			flow_connect_failed(t, slot, -ETIMEDOUT);
 	}
 	for (uint32_t slot = t->lists[LIST_RESETTING], next; slot != NO_SLOT; slot = next) {

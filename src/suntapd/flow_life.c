@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "suntapd/flow_private.h"
+#include "suntapd/notify.h"
 #include "suntapd/store.h"
 
 /* ---------------------------------------------------------------- sockets */
@@ -255,8 +256,7 @@ int flow_connect_candidate(struct flows *t, uint32_t slot)
 	if (fd < 0)
 		return fd;
 	flow_set_side_fd(f, DIR_CLOUD, fd);
-	/* before its first byte; a flow that can not be stored goes on all the same */
-	store_put(fd, FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_CLOUD));
+	f->stored = store_put(fd, FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_CLOUD));
 	if (socket_name(fd, &near) && near.port) {
 		f->near_port = near.port;
 		t->near_ports[near.port]++;
@@ -305,6 +305,11 @@ static void service_connecting(struct flows *t, uint32_t slot)
 		f->dir[DIR_CLOUD].from_failed = f->dir[DIR_CLOUD].readable = true;
 	} else if (e != 0) {
 		flow_connect_failed(t, slot, -e);
+		return;
+	}
+	/* no byte before: a suntapd that dies now is followed by one that knows nothing of it */
+	if (!notify_is_sent(f->stored)) {
+		flow_timer_at_most(t, STORE_TICK_MS);
 		return;
 	}
 	flow_set_state(t, slot, FLOW_OPEN);

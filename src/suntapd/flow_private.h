@@ -13,6 +13,7 @@ enum {
 	RESET_TICK_MS = 20,
 	CONNECT_TICK_MS = 500,
 	PIPE_TICK_MS = 100,
+	STORE_TICK_MS = 10,		/* while something waits for systemd to have its descriptors */
 	NO_SLOT = UINT32_MAX,
 };
 
@@ -34,6 +35,7 @@ struct flow {
 	uint8_t came_back;			/* how often, by its addresses, it may have passed through us before */
 	uint32_t generation;			/* how often the slot was used: the upper half of the id */
 	struct flow_address *cloud;		/* candidates; only while CONNECTING to one of several */
+	uint64_t stored;			/* ticket: its sockets are in the store */
 };
 
 struct queue {

@@ -11,6 +11,7 @@
  *	resolver    an answer for a direct upstream              resolver.c
  *	decoder     what it tells (struct control_message)       decoder_process.c
  *	rules       somebody changed rules or routes of ours     here, rules.c
+ *	systemd     reads again, or wants to hear that all is well   notify.c
  *	timers      housekeeping and status here; connecting and resetting flows in flow.c
  *
  * The rules come last and go first: a device is brought here only while there is somebody to take its connection.
@@ -24,7 +25,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
@@ -36,6 +36,7 @@
 #include "suntapd/decoder_process.h"
 #include "suntapd/flow.h"
 #include "suntapd/listener.h"
+#include "suntapd/notify.h"
 #include "suntapd/rules.h"
 #include "suntapd/store.h"
 
@@ -44,6 +45,7 @@ enum {
 	RESERVED_FILES = 96,		/* listeners, netlink, ring, decoder, resolver, lookups … */
 	BACKLOG_SHARE = 32,
 	HOUSEKEEPING_S = 5,
+	STORE_PATIENCE_MS = 2000,	/* before a restart: what is not in the store then is lost */
 	REPAIR_DELAY_MS = 100,		/* a flush of the ruleset comes as many events */
 };
 
@@ -103,11 +105,11 @@ static void tell_status(struct daemon *d)
 		trouble = "; journald does not take entries: readings wait, then are lost";
 	else if (!s.running)
 		trouble = "; the decoder is being started again";
-	snprintf(text, sizeof(text), "%u flow%s of at most %u, %" PRIu64 " reading%s%s", f.now, f.now == 1 ? "" : "s", f.limit,
+	snprintf(text, sizeof(text), "STATUS=%u flow%s of at most %u, %" PRIu64 " reading%s%s", f.now, f.now == 1 ? "" : "s", f.limit,
 		 s.readings, s.readings == 1 ? "" : "s", trouble);
 	if (strcmp(text, d->status) != 0) {
 		strcpy(d->status, text);
-		sd_notifyf(false, "STATUS=%s", text);
+		notify_state(text);
 	}
 }
 
@@ -224,11 +226,13 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 	char CLEANUP(freep) *complaints = NULL;
 	char CLEANUP(freep) *why = NULL;
 	size_t size = 0;
+	char reloading[64];
 	FILE *errors;
 	int e;
 
 	(void)source, (void)si;
-	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, now_monotonic() / 1000);
+	snprintf(reloading, sizeof(reloading), "RELOADING=1\nMONOTONIC_USEC=%" PRId64, now_monotonic() / 1000);
+	notify_state(reloading);
 	errors = open_memstream(&complaints, &size);
 	if (!errors) {
 		e = -errno;
@@ -248,7 +252,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 		log_event(LOG_INFO, MESSAGE_ID_CONFIG_RELOADED, NULL, "%s was read again: %zu device%s", d->config_path,
 			  c->device_count, c->device_count == 1 ? "" : "s");
 	}
-	sd_notify(false, "READY=1");
+	notify_state("READY=1");
 	d->status[0] = '\0';
 	tell_status(d);
 	return 0;
@@ -284,8 +288,9 @@ static int start(struct daemon *d, char **why)
 	e = sd_event_default(&d->event);
 	if (e < 0)
 		return e;
-	sd_event_set_watchdog(d->event, true);
-	e = sd_event_add_signal(d->event, NULL, SIGTERM, on_stop, d);
+	e = notify_attach(d->event);
+	if (e >= 0)
+		e = sd_event_add_signal(d->event, NULL, SIGTERM, on_stop, d);
 	if (e >= 0)
 		e = sd_event_add_signal(d->event, NULL, SIGINT, on_stop, d);
 	if (e >= 0)
@@ -333,6 +338,7 @@ static void stop(struct daemon *d)
 	d->decoder = decoder_process_free(d->decoder);
 	ring_close(&d->ring);
 	d->housekeeping = sd_event_source_disable_unref(d->housekeeping);
+	notify_detach();
 	d->event = sd_event_unref(d->event);
 	d->config = config_free(d->config);
 }
@@ -357,7 +363,9 @@ static int run(const char *config_path)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_DUMPABLE, 0);
 	log_open("suntap");
-	e = store_open();
+	e = notify_open();
+	if (e >= 0)
+		e = store_open();
 	if (e < 0)
 		log_warning("can not use systemd's file descriptor store: %s; a restart will end all flows", strerror(-e));
 
@@ -370,13 +378,14 @@ static int run(const char *config_path)
 		return EXIT_FAILURE;
 	}
 	log_info("suntapd " SUNTAP_VERSION " is up: %zu device%s", d.config->device_count, d.config->device_count == 1 ? "" : "s");
-	sd_notify(false, "READY=1");
+	notify_state("READY=1");
 	tell_status(&d);
 	e = flows_loop(d.flows);
-	sd_notify(false, "STOPPING=1");
+	notify_state("STOPPING=1");
 	if (e < 0)
 		log_error("the event loop failed: %s", strerror(-e));
 	if (store_is_restart()) {
+		notify_flush(STORE_PATIENCE_MS);
 		/* the store keeps the flows, and these tables the packets on their way to them */
 		rules_remove(d.rules, true);
 		return EXIT_SUCCESS;

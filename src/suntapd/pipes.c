@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "shared/util.h"
+#include "suntapd/notify.h"
 #include "suntapd/store.h"
 
 #define PIPE_NAME "pipe-%d-%c"
@@ -74,8 +75,8 @@ static int make(struct pipes *p, struct pipe *pipe)
 	pipe->next = next;
 	if (e < 0)
 		return e;
-	e = store_put(pipe->read, PIPE_NAME, pipes_number(p, pipe), 'r');
-	pipe->unstored = e == -EAGAIN || store_put(pipe->write, PIPE_NAME, pipes_number(p, pipe), 'w') == -EAGAIN;
+	store_put(pipe->read, PIPE_NAME, pipes_number(p, pipe), 'r');
+	pipe->stored = p->newest = store_put(pipe->write, PIPE_NAME, pipes_number(p, pipe), 'w');
 	return 0;
 }
 
@@ -86,16 +87,22 @@ void pipes_close(struct pipes *p)
 	*p = (struct pipes){ 0 };
 }
 
+/* One that is not made yet may be: while the store is behind, and no descriptors are left, none is. */
+static bool may_make(const struct pipes *p)
+{
+	return !p->no_files && notify_is_sent(p->newest);
+}
+
 struct pipe *pipes_borrow(struct pipes *p)
 {
-	struct pipe **at = &p->free, *pipe;
+	struct pipe **at, *pipe;
 
-	if (p->free && p->free->read < 0 && (p->no_files || make(p, p->free) < 0)) {
-		p->no_files = true;
-		while (*at && (*at)->read < 0)
-			at = &(*at)->next;
+	for (at = &p->free; (pipe = *at); at = &pipe->next) {
+		if (pipe->read < 0 && may_make(p))
+			p->no_files = make(p, pipe) < 0;
+		if (pipe->read >= 0 && notify_is_sent(pipe->stored))
+			break;
 	}
-	pipe = *at;
 	if (!pipe)
 		return NULL;
 	*at = pipe->next;
@@ -107,7 +114,7 @@ struct pipe *pipes_borrow(struct pipes *p)
 void pipes_return(struct pipes *p, struct pipe *pipe, bool empty)
 {
 	assert(p->lent > 0);
-	if (!empty || pipe->unstored)
+	if (!empty)
 		unmake(p, pipe);
 	pipe->next = p->free;	/* the last one used is the next one used: its memory is warm */
 	p->free = pipe;
@@ -153,7 +160,7 @@ bool pipes_left(const struct pipes *p)
 {
 	const struct pipe *pipe = p->free;
 
-	while (pipe && pipe->read < 0 && p->no_files)
+	while (pipe && !(pipe->read >= 0 ? notify_is_sent(pipe->stored) : may_make(p)))
 		pipe = pipe->next;
 	return pipe;
 }

@@ -23,7 +23,7 @@ enum {
 struct pipe {
 	int read, write;
 	size_t capacity;	/* bytes */
-	bool unstored;		/* the store did not listen: to be made again when it is empty */
+	uint64_t stored;	/* ticket: not lent before the store has it */
 	struct pipe *next;	/* in the list of free ones */
 };
 
@@ -32,13 +32,14 @@ struct pipes {
 	struct pipe *free;
 	size_t lent, limit;
 	bool no_files;		/* one could not be made: none is tried until somebody clears this */
+	uint64_t newest;	/* ticket of the last one made */
 };
 
 /* Takes the pipes of the store, makes none yet; limit <= PIPES_MAX. */
 void pipes_open(struct pipes *p, size_t limit);
 void pipes_close(struct pipes *p);
 
-/* NULL: all are lent, or no descriptors are left. */
+/* NULL: all are lent, no descriptors are left, or the store is behind. */
 struct pipe *pipes_borrow(struct pipes *p);
 /* Whether there is one to borrow, as far as is known. */
 bool pipes_left(const struct pipes *p);

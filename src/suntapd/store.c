@@ -1,64 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * store.c - systemd's file descriptor store: what outlives us; see store.h
- *
- * sd_pid_notify_with_fds() would do, but it waits without end when systemd does not read its socket, and with it the relay
- * would. So the messages, which are a documented protocol (sd_notify(3)), are sent here.
- */
+/* store.c - systemd's file descriptor store: what outlives us; see store.h */
 #include "suntapd/store.h"
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "shared/util.h"
+#include "suntapd/notify.h"
 #include "suntapd/sockets.h"
 
-enum {
-	PATIENCE_MS = 50,
-	SULK_MS = 1000,
-	BUS_PATIENCE_US = 500 * 1000,
-};
+enum { BUS_PATIENCE_US = 500 * 1000 };
 
 static struct {
-	int socket;			/* -1: no systemd */
-	struct sockaddr_un address;
-	socklen_t address_length;
-	int64_t not_before;		/* monotonic: systemd did not listen */
+	bool closed;
 	char **names;			/* of what was kept; [i] is NULL once taken */
 	int count;
-} store = { .socket = -1 };
+} store;
 
 int store_open(void)
 {
-	const char *path = getenv("NOTIFY_SOCKET");
-	const struct timeval patience = { .tv_usec = PATIENCE_MS * 1000 };
-	size_t length;
-
-	if (!path || (path[0] != '/' && path[0] != '@'))
-		return 0;
-	length = strlen(path);
-	if (length >= sizeof(store.address.sun_path))
-		return -E2BIG;
-	store.socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (store.socket < 0)
-		return -errno;
-	setsockopt(store.socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	store.address.sun_family = AF_UNIX;
-	memcpy(store.address.sun_path, path, length);
-	if (path[0] == '@')
-		store.address.sun_path[0] = '\0';
-	store.address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-	store.count = sd_listen_fds_with_names(true, &store.names);
+	store.closed = !notify_is_open();
+	if (!store.closed)
+		store.count = sd_listen_fds_with_names(true, &store.names);
 	return store.count;
 }
 
@@ -96,63 +65,48 @@ const char *store_untaken(size_t n)
 	return NULL;
 }
 
-static int tell(const char *message, int fd)
+/* FDPOLL=0: or the manager would drop a socket at its hang-up, with what is still unread in it */
+static void say_put(char message[STORE_NAME_MAX + 64], const char *name)
 {
-	struct iovec iov = { (void *)(uintptr_t)message, strlen(message) };
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr m = {
-		.msg_name = &store.address, .msg_namelen = store.address_length, .msg_iov = &iov, .msg_iovlen = 1,
-	};
-
-	if (store.socket < 0)
-		return 0;
-	if (store.not_before > now_monotonic())
-		return -EAGAIN;
-	if (fd >= 0) {
-		m.msg_control = control.space;
-		m.msg_controllen = sizeof(control.space);
-		control.head.cmsg_level = SOL_SOCKET;
-		control.head.cmsg_type = SCM_RIGHTS;
-		control.head.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
-	}
-	if (sendmsg(store.socket, &m, MSG_NOSIGNAL) >= 0)
-		return 0;
-	if (errno == EAGAIN)
-		store.not_before = now_monotonic() + SULK_MS * NSEC_PER_MSEC;
-	return -errno;
+	snprintf(message, STORE_NAME_MAX + 64, "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
 }
 
-int store_put(int fd, const char *format, ...)
+uint64_t store_put(int fd, const char *format, ...)
 {
 	char name[STORE_NAME_MAX], message[STORE_NAME_MAX + 64];
 	va_list args;
 
-	if (store.socket < 0)
+	if (store.closed)
 		return 0;
 	va_start(args, format);
 	format_name(name, format, args);
 	va_end(args);
-	/* FDPOLL=0: or the manager would drop a socket at its hang-up, with what is still unread in it */
-	snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
-	return tell(message, fd);
+	say_put(message, name);
+	return notify_send(fd, message);
+}
+
+static void remove_name(const char *name)
+{
+	char message[STORE_NAME_MAX + 64];
+
+	say_put(message, name);
+	if (notify_cancel(message))
+		return;
+	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	notify_send(-1, message);
 }
 
 void store_remove(const char *format, ...)
 {
-	char name[STORE_NAME_MAX], message[STORE_NAME_MAX + 64];
+	char name[STORE_NAME_MAX];
 	va_list args;
 
-	if (store.socket < 0)
+	if (store.closed)
 		return;
 	va_start(args, format);
 	format_name(name, format, args);
 	va_end(args);
-	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	tell(message, -1);
+	remove_name(name);
 }
 
 void store_drop_untaken(void)
@@ -160,7 +114,7 @@ void store_drop_untaken(void)
 	for (int i = 0; i < store.count; i++) {
 		if (!store.names[i])
 			continue;
-		store_remove("%s", store.names[i]);
+		remove_name(store.names[i]);
 		/* nobody will go on with this flow: both its ends have to know, now */
 		if (strncmp(store.names[i], "flow-", strlen("flow-")) == 0)
 			socket_close(SD_LISTEN_FDS_START + i, true);
@@ -176,7 +130,7 @@ void store_drop_untaken(void)
 
 void store_leave(void)
 {
-	store.socket = close_fd(store.socket);
+	store.closed = true;
 }
 
 static bool ask_for_restart(sd_bus *bus)
@@ -214,7 +168,7 @@ bool store_is_restart(void)
 	sd_bus *bus = NULL;
 	bool restart = false;
 
-	if (store.socket < 0)
+	if (store.closed)
 		return false;
 	if (sd_bus_open_system(&bus) >= 0) {
 		sd_bus_set_method_call_timeout(bus, BUS_PATIENCE_US);

@@ -19,10 +19,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { STORE_NAME_MAX = 96 };
 
-/* Takes what systemd kept for us; returns how many descriptors that are. To be called before sd_notify(). */
+/* Takes what systemd kept for us; returns how many descriptors that are, or -errno. notify_open() comes before. */
 int store_open(void);
 /* Closes, here and in the store, what nobody has taken. */
 void store_drop_untaken(void);
@@ -35,10 +36,10 @@ int store_take(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *store_untaken(size_t i);
 
 /*
- * 0, or -errno. systemd that does not listen is waited for at most 50 ms, and then not asked again for a second: the relay
- * comes first, and a flow that is not stored is only less well off.
+ * Returns a ticket for notify_is_sent(): what depends on the descriptor waits for that. The descriptor has to stay open until
+ * store_remove() of its name, or store_leave().
  */
-int store_put(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+uint64_t store_put(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void store_remove(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* We are being stopped: is it for a restart, so that everything has to stay as it is? Asks systemd, for at most half a second. */

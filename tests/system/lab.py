@@ -118,6 +118,8 @@ class Manager:
 
     def __init__(self, path):
         self.path, self.told, self.kept, self.keep = path, [], {}, False
+        self.hears = threading.Event()      # cleared: it is busy, and reads nothing
+        self.hears.set()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
         self.thread = threading.Thread(target=self.listen, daemon=True)
@@ -125,6 +127,8 @@ class Manager:
 
     def listen(self):
         while True:
+            select.select([self.socket], [], [])
+            self.hears.wait()
             text, fds, _, _ = socket.recv_fds(self.socket, 8192, 16)
             fields = dict(line.split("=", 1) for line in text.decode().splitlines() if "=" in line)
             name = fields.get("FDNAME")

@@ -128,6 +128,63 @@ def test_goes_on_after_kill_9(lab):
     assert (result["sent"], result["received"]) == (served["received"], served["sent"])
 
 
+def test_a_manager_that_does_not_listen(lab):
+    """A systemd that is busy keeps nobody waiting, and has everything when it listens again: nothing too much, nothing too little."""
+    daemon = lab.start(keep=True)
+    listener = lab.listen()
+    before = [through(lab, listener)[1:] for _ in range(10)]
+    daemon.manager.hears.clear()
+    meanwhile = [through(lab, listener)[1:] for _ in range(30)]     # more messages than a socket's queue holds
+    ended = before[:5] + meanwhile[:5]
+    for device, conn in ended:
+        reset(device)
+        assert end_of(conn) == "reset"
+    left = before[5:] + meanwhile[5:]
+    until(lambda: daemon.flows() == len(left), what="flows that ended")
+    daemon.manager.hears.set()
+
+    def stored():
+        return sum(name.startswith("flow-") for name in daemon.manager.kept)
+
+    until(lambda: stored() == 2 * len(left), what=f"{len(left)} flows in the store")
+    daemon.kill()
+    for device, conn in left:
+        conn.sendall(b"meanwhile")
+    daemon = lab.start(None, keep=True, after=daemon)
+    for device, conn in left:
+        assert receive(device, 9) == b"meanwhile"
+        device.sendall(b"answer")
+        assert receive(conn, 6) == b"answer"
+    assert stored() == 2 * len(left)
+
+
+def test_no_byte_before_the_manager_has_the_flow(lab):
+    """Killed as soon as bytes have arrived: however busy the manager was when the flows opened, they go on."""
+    daemon = lab.start(keep=True)
+    listener = lab.listen()
+    for _ in range(10):
+        daemon.manager.hears.clear()
+        devices = [lab.dial(wait=False) for _ in range(12)]
+        conns = [listener.accept()[0] for _ in devices]
+        for device in devices:
+            until(lambda: select.select([], [device], [], 1)[1], what="a connection")
+            device.sendall(b"first")
+        daemon.manager.hears.set()
+        for conn in conns:
+            conn.settimeout(10)
+            assert receive(conn, 5) == b"first"
+        daemon.kill()
+        daemon = lab.start(None, keep=True, after=daemon)
+        for conn in conns:
+            conn.sendall(b"answer")
+        for device in devices:
+            assert receive(device, 6) == b"answer"
+            reset(device)
+        for conn in conns:
+            assert end_of(conn) == "reset"
+        until(lambda: not any(name.startswith("flow-") for name in daemon.manager.kept), what="an empty store")
+
+
 def held_up(lab):
     """A flow whose cloud does not read: bytes wait in suntapd's pipe. Both ends, and how many the device has sent."""
     device, conn, _ = lab.pair(lab.listen())
