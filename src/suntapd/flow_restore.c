@@ -28,7 +28,7 @@
 #define TABLE_NAME "table"
 
 /* The kernel's numbers; of the headers for programs, the one with these and the one with the long tcp_info exclude each other. */
-enum { STATE_SYN_SENT = 2, STATE_TIME_WAIT = 6, STATE_CLOSE_WAIT = 8, STATE_LAST_ACK = 9, STATE_CLOSING = 11 };
+enum { STATE_SYN_SENT = 2, STATE_TIME_WAIT = 6, STATE_CLOSE = 7, STATE_CLOSE_WAIT = 8, STATE_LAST_ACK = 9, STATE_CLOSING = 11 };
 
 /* ---------------------------------------------------------------- the table */
 static int map_table(int fd, struct flow_table_header **ret, size_t *ret_size)
@@ -125,8 +125,11 @@ int flow_table_open(struct flows *t)
 }
 
 /* ---------------------------------------------------------------- one flow */
-/* How many bytes of payload have been read from a socket, by us and those before us. */
-static uint64_t bytes_taken(int fd)
+/*
+ * How many bytes of payload have been read from a socket, by us and those before us; `known` is what was written down of it, which
+ * lags behind at most.
+ */
+static uint64_t bytes_taken(int fd, uint64_t known)
 {
 	struct tcp_info info = { 0 };
 	socklen_t size = sizeof(info);
@@ -136,11 +139,14 @@ static uint64_t bytes_taken(int fd)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 || ioctl(fd, SIOCINQ, &unread) < 0)
 		return 0;
 	received = info.tcpi_bytes_received;
-	/* the kernel counts a FIN as one */
-	if (received > 0 && (info.tcpi_state == STATE_CLOSE_WAIT || info.tcpi_state == STATE_LAST_ACK ||
-			     info.tcpi_state == STATE_CLOSING || info.tcpi_state == STATE_TIME_WAIT))
-		received--;
-	return received >= (uint64_t)unread ? received - (uint64_t)unread : 0;
+	if (received < (uint64_t)unread)
+		return 0;
+	received -= (uint64_t)unread;
+	/* the kernel counts a FIN as one; a closed connection may have ended by one, or by a reset */
+	if (info.tcpi_state == STATE_CLOSE_WAIT || info.tcpi_state == STATE_LAST_ACK || info.tcpi_state == STATE_CLOSING ||
+	    info.tcpi_state == STATE_TIME_WAIT || (info.tcpi_state == STATE_CLOSE && received == known + 1))
+		received -= received > 0;
+	return received;
 }
 
 static bool is_connected(int fd)
@@ -167,7 +173,7 @@ static bool restore_direction(struct flows *t, uint32_t slot, enum dir dir)
 		return false;
 	if (d->from < 0)
 		return true;
-	taken = bytes_taken(d->from);
+	taken = bytes_taken(d->from, entry->forwarded[dir] + d->pending);
 	if (taken < d->pending)
 		taken = d->pending;
 	entry->forwarded[dir] = taken - d->pending;

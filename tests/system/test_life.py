@@ -185,6 +185,24 @@ def test_no_byte_before_the_manager_has_the_flow(lab):
         until(lambda: not any(name.startswith("flow-") for name in daemon.manager.kept), what="an empty store")
 
 
+@pytest.mark.parametrize("end", ["fin", "reset"])
+def test_a_side_that_ended_while_nobody_was_there(lab, end):
+    """The kernel counts a FIN as a byte received: it is none, and the decoder missed none."""
+    daemon = lab.start(keep=True)
+    _, device, conn = through(lab, lab.listen(), text=b"5 + 5")
+    conn.shutdown(socket.SHUT_WR)
+    assert end_of(device) == "fin"
+    daemon.kill()
+    if end == "fin":
+        device.close()
+    else:
+        reset(device)
+    daemon = lab.start(None, keep=True, after=daemon)
+    closed, = lab.wait_events("FLOW_CLOSED")
+    assert closed["SUNTAP_BYTES_DEVICE"] == closed["SUNTAP_BYTES_CLOUD"] == "5", closed
+    assert lab.events("GAP") == []
+
+
 def held_up(lab):
     """A flow whose cloud does not read: bytes wait in suntapd's pipe. Both ends, and how many the device has sent."""
     device, conn, _ = lab.pair(lab.listen())
