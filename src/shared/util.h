@@ -11,6 +11,21 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define CLEANUP(f) __attribute__((cleanup(f)))
 
+/*
+ * A sanitizer or Valgrind looks on (make asan, make tsan, make valgrind): each makes system calls, takes memory and attaches
+ * to us in ways that our own code never may, so the locks are looser then.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SUNTAP_VALGRIND)
+#define INSTRUMENTED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define INSTRUMENTED 1
+#endif
+#endif
+#ifndef INSTRUMENTED
+#define INSTRUMENTED 0
+#endif
+
 #define NSEC_PER_SEC INT64_C(1000000000)
 #define NSEC_PER_MSEC INT64_C(1000000)
 
