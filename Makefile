@@ -186,7 +186,8 @@ soak: deps-check
 # The tests of `make check`, under AddressSanitizer (with leaks) and UndefinedBehaviorSanitizer.
 .PHONY: asan
 asan: deps-check
-	@export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1; \
+	@export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1 \
+			SUNTAP_SLOWER=3; \
 		m="$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined O=-O1"; \
 		$$m -j$$(nproc) all tests && $$m check-unit check-system
 

@@ -19,12 +19,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from lab import REPORT, SLOWER
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
 EXPORT = f"{BUILD}/suntap-export"
 REMOTE = "/lib/systemd/systemd-journal-remote"
-PATIENCE = 30       # s
+PATIENCE = 30 * SLOWER      # s
 T0 = 1714557600     # 2024-05-01T10:00:00Z
 
 with open(os.path.join(TOP, "src/shared/message_ids.h"), encoding="ascii") as header:
@@ -165,7 +167,7 @@ class Exporter:
             self.process.send_signal(how)
         if self.process:
             try:
-                code = self.process.wait(15)
+                code = self.process.wait(15 * SLOWER)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -177,7 +179,7 @@ class Exporter:
     def kill(self):
         self.stop(signal.SIGKILL)
 
-    def run(self, timeout=120):
+    def run(self, timeout=120 * SLOWER):
         """To its end, for --since."""
         with open(self.log, "ab") as log:
             return subprocess.run(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -203,6 +205,7 @@ class Exporter:
             self.process.kill()
             self.process.wait()
         self.notify.close()
+        assert not re.search(REPORT, self.said()), self.said()
 
 
 # ---------------------------------------------------------------- servers of others

@@ -26,7 +26,8 @@ import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
-SANITIZED = "asan" in os.path.basename(BUILD)       # memory and time are not what they are otherwise
+SANITIZED = bool(re.search("asan|tsan|valgrind", os.path.basename(BUILD)))     # memory and time are not what they are otherwise
+SLOWER = int(os.environ.get("SUNTAP_SLOWER", "1"))     # so many times longer anything may take
 SOAK = int(os.environ.get("SUNTAP_SOAK", "1"))      # so many times more of everything
 INVERTER, CLOUD, GATEWAY = "192.168.50.2", "203.0.113.10", "192.168.50.1"
 INVERTER6, CLOUD6, GATEWAY6 = "fd00:50::2", "fd00:113::10", "fd00:50::1"
@@ -36,6 +37,9 @@ MS_REC, MS_PRIVATE, MS_BIND = 16384, 1 << 18, 4096
 
 MESSAGE = dict(re.findall(r'#define MESSAGE_ID_(\w+)\s+"(\w{32})"', open(f"{TOP}/src/shared/message_ids.h").read()))
 KIND = {v: k for k, v in MESSAGE.items()}
+
+# What a sanitizer writes that could not write where it was told to.
+REPORT = r"Sanitizer|runtime error:|Can't open file: "
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,6 +55,7 @@ def mount(source, target, kind=None, flags=0, data=None):
 
 def until(condition, seconds=10, what=None):
     """Waits for a condition, and returns what it was; a test never waits for time alone to pass."""
+    seconds *= SLOWER
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -93,8 +98,11 @@ class Peer:
 
     def __init__(self, host, role, *options, address, port=10000):
         self.role = role
-        self.process = subprocess.Popen(["ip", "netns", "exec", host, f"{BUILD}/tests/peer", role,
-                                         *map(str, options), address, str(port)],
+        options = [str(o) for o in options]
+        if "--timeout" in options:
+            at = options.index("--timeout") + 1
+            options[at] = str(float(options[at]) * SLOWER)
+        self.process = subprocess.Popen(["ip", "netns", "exec", host, f"{BUILD}/tests/peer", role, *options, address, str(port)],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if role == "server":
             self.line("listening")
@@ -106,7 +114,7 @@ class Peer:
     def result(self, good=True):
         if self.role == "server" and self.process.poll() is None:
             self.process.terminate()
-        out, err = self.process.communicate(timeout=300)
+        out, err = self.process.communicate(timeout=300 * SLOWER)
         got = json.loads(out.splitlines()[-1])
         if good:
             assert got["bad"] == 0 and self.process.returncode == 0, f"{self.role}: {got}\n{err[:2000]}"
@@ -226,8 +234,8 @@ class Daemon:
         for name in os.listdir("/proc"):
             if name.isdigit():
                 with contextlib.suppress(OSError):
-                    stat = open(f"/proc/{name}/stat").read()
-                    if int(stat.rsplit(")", 1)[1].split()[1]) == self.pid and "(suntap-decoder)" in stat:
+                    parent = int(open(f"/proc/{name}/stat").read().rsplit(")", 1)[1].split()[1])
+                    if parent == self.pid and "suntap-decoder" in open(f"/proc/{name}/cmdline").read():
                         return int(name)
         return 0
 
@@ -247,10 +255,10 @@ class Daemon:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(20 * SLOWER)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                raise AssertionError("suntapd did not end 20 s after SIGTERM") from None
+                raise AssertionError("suntapd did not end in time after SIGTERM") from None
         return self.process.returncode
 
 
@@ -385,12 +393,12 @@ class Lab:
 
     # ------------------------------------------------------------ the end
     def finish(self):
-        """Whatever a test did: a suntapd that still runs stops cleanly, and says nothing of a sanitizer."""
+        """Whatever a test did: a suntapd that still runs stops cleanly. What a sanitizer has to say, conftest.py hears."""
         for d in self.daemons:
             if d.process.poll() is None:
                 assert d.stop() == 0, d.log()
                 assert self.clean() == []
-            assert not re.search(r"Sanitizer|runtime error:|Assertion", d.log()), d.log()
+            assert not re.search(REPORT + "|Assertion", d.log()), d.log()
 
     def report(self):
         text = []

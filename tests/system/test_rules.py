@@ -656,7 +656,8 @@ LABS = [name for name in list(globals()) if name.startswith("lab_")]
 
 if __name__ == "__main__":
     BUILD = sys.argv[2]
-    PRELOAD = {"LD_PRELOAD": os.path.join(BUILD, "lacking_kernel.so"), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    PRELOAD = {"LD_PRELOAD": os.path.join(BUILD, "lacking_kernel.so"),
+               "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")}
     globals()[sys.argv[1]]()
     sys.exit()
 

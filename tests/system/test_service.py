@@ -8,12 +8,13 @@ import subprocess
 import time
 
 import pytest
+from lab import REPORT, SANITIZED, SLOWER
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
 LAB = os.path.join(TOP, "tests", "lab", "systemd-lab")
-PATIENCE = 20       # s
+PATIENCE = 20 * SLOWER      # s
 
 CLOUD = "203.0.113.10"
 SERIAL = "Y17E7A0F010B013E"
@@ -26,9 +27,8 @@ with open(os.path.join(TOP, "src/shared/message_ids.h"), encoding="ascii") as he
 
 # What differs from the shipped unit: a test does not wait 30 s for the watchdog. Under ASan, leaks are looked for with
 # ptrace(), which the filter does not have.
-DROP_IN = "[Service]\nWatchdogSec=3\nTimeoutAbortSec=2\n"
-if "asan" in os.path.basename(BUILD):
-    DROP_IN += "Environment=ASAN_OPTIONS=detect_leaks=0\n"
+SERVICE = "[Service]\n" + ("Environment=ASAN_OPTIONS=detect_leaks=0\n" if SANITIZED else "")
+DROP_IN = SERVICE + "WatchdogSec=3\nTimeoutAbortSec=2\n"
 
 
 def make(*arguments):
@@ -101,8 +101,10 @@ class System:
         return device, cloud
 
     def close(self):
+        reports = [e["MESSAGE"] for e in self.journal() if re.search(REPORT, str(e.get("MESSAGE")))]
         self.process.stdin.close()
         self.process.wait(30)
+        assert not reports, "\n".join(reports)
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ import re
 import subprocess
 
 import pytest
+from lab import SLOWER
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUNTAP = os.path.join(TOP, os.environ.get("BUILD", "build"), "suntap")
 COMPARE = os.path.join(TOP, "tests", "vectors", "compare")
-PATIENCE = 20       # s
+PATIENCE = 20 * SLOWER      # s
 
 PROTOCOLS = re.findall(r"([\w-]+) \(\d{4,5}\)", subprocess.run(
     [SUNTAP, "sim", "--help"], capture_output=True, text=True, check=True).stdout)

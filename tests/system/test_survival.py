@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from test_service import BUILD, System, make
+from test_service import BUILD, SERVICE, System, make
 
 SOAK = int(os.environ.get("SUNTAP_SOAK", "1"))
 INI = "[device roof]\nsource = 192.168.50.0/24\nports = 5001\nmax_flows = 5000\n"
@@ -25,7 +25,7 @@ def system(tmp_path_factory):
     s = System(root, {os.path.join(BUILD, "tests", "peer"): "/opt/peer"}, timeout=600 + 60 * SOAK)
     s.run("systemd-sysusers")
     # a test does not wait 30 s for the watchdog
-    s.write("/etc/systemd/system/suntapd.service.d/test.conf", "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n")
+    s.write("/etc/systemd/system/suntapd.service.d/test.conf", SERVICE + "WatchdogSec=2\nTimeoutAbortSec=1\n")
     s.write("/etc/suntap/suntap.ini", INI)
     s.run("systemctl daemon-reload && systemctl start suntapd")
     s.run("ip netns exec cloud /opt/peer server --flows 0 --timeout 100000 203.0.113.10 5001 >/run/server.json 2>&1 &")
