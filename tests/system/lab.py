@@ -207,7 +207,10 @@ class Daemon:
         return (self.told("STATUS") or [""])[-1]
 
     def sockets(self):
-        return sum(1 for fd in self.files() if fd.startswith("socket:"))
+        """All but those with which the resolver asks: they come and go."""
+        asking = {f"socket:[{line.split()[9]}]" for kind in ("udp", "udp6")
+                  for line in open(f"/proc/{self.pid}/net/{kind}").readlines()[1:]}
+        return sum(1 for fd in self.files() if fd.startswith("socket:") and fd not in asking)
 
     def flows(self):
         """Its sockets beyond those it had at rest: exact at any moment, unlike its status line."""

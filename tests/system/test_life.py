@@ -91,7 +91,7 @@ def test_killed_again_and_again_under_traffic(lab):
 
     clients = [Thread(connect) for _ in range(3)]
     for _ in range(6 * SOAK):
-        time.sleep(0.3)
+        time.sleep(0.3 * SLOWER)
         lab.daemons[-1].kill()
         lab.start()
     stop.append(True)

@@ -22,7 +22,7 @@ def test_as_many_flows_as_files_allow(lab):
     files, memory = counts(daemon)
     server = Peer("cloud", "server", "--flows", 0, "--timeout", 200, address=CLOUD)
     beyond = lab.listen(port=10001)
-    client = Peer("inverter", "client", "--flows", flows, "--barrier", "--hold", 5, "--bytes", 3000, "--timeout", 200,
+    client = Peer("inverter", "client", "--flows", flows, "--barrier", "--hold", 5 * SLOWER, "--bytes", 3000, "--timeout", 200,
                   address=CLOUD)
     until(lambda: daemon.sockets() >= 2 * flows, 120, f"{flows} flows")
     # the listeners are closed when the one that is full has been told
