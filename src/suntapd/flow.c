@@ -513,6 +513,18 @@ void flows_tell_gaps(struct flows *t)
 	ring_ring(t->tap.ring);
 }
 
+void flows_mind_windows(struct flows *t, unsigned parts)
+{
+	for (uint32_t left = t->unused / parts + 1; left > 0; left--) {
+		if (t->minded >= t->unused)
+			t->minded = 0;
+		if (t->unused > 0 && t->entries[t->minded].state == FLOW_OPEN)
+			for (enum dir d = 0; d < DIR_COUNT; d++)
+				socket_mind_window(flow_side_fd(&t->slots[t->minded], d), &t->options.patience);
+		t->minded++;
+	}
+}
+
 void flows_get_stats(const struct flows *t, struct flows_stats *ret)
 {
 	*ret = (struct flows_stats){

@@ -76,6 +76,9 @@ void flows_on_unreachable(struct flows *t, void (*unreachable)(void *ctx, const 
 /* The decoder says that there is nothing to learn from this flow: relay it without a copy. false: no such flow. */
 bool flows_untap(struct flows *t, uint64_t id);
 
+/* Looks after closed windows (socket_mind_window()) of one of so many parts of the flows, each call of the next part. */
+void flows_mind_windows(struct flows *t, unsigned parts);
+
 /* To be called every few seconds: gaps of flows that have gone quiet are told, now that there may be room. */
 void flows_tell_gaps(struct flows *t);
 

@@ -54,6 +54,7 @@ struct flows {
 	struct pipes pipes;
 	struct tap tap;
 	struct queue run, starving;
+	uint32_t minded;			/* flows_mind_windows() goes on here */
 	uint16_t *near_ports;			/* [65536]: how many of our connections to clouds have this port */
 	uint32_t lists[LIST_COUNT];
 	struct device_use {

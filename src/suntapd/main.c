@@ -44,7 +44,8 @@ enum {
 	EXIT_CONFIG = 78,		/* EX_CONFIG: systemd shows it as such, and does not restart for it */
 	RESERVED_FILES = 96,		/* listeners, netlink, ring, decoder, resolver, lookups … */
 	BACKLOG_SHARE = 32,
-	HOUSEKEEPING_S = 5,
+	HOUSEKEEPING_MS = 5000,
+	WINDOWS_MS = 60 * 1000,		/* in this time all flows were looked after, or sooner where user_timeout is short */
 	STORE_PATIENCE_MS = 2000,	/* before a restart: what is not in the store then is lost */
 	REPAIR_DELAY_MS = 100,		/* a flush of the ruleset comes as many events */
 };
@@ -116,12 +117,15 @@ static void tell_status(struct daemon *d)
 static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct daemon *d = userdata;
+	unsigned often = d->config->user_timeout * 1000 / 4, round = often < WINDOWS_MS ? often : WINDOWS_MS;
 
 	(void)usec;
+	often = often < HOUSEKEEPING_MS ? often : HOUSEKEEPING_MS;
+	flows_mind_windows(d->flows, round / often);
 	flows_tell_gaps(d->flows);
 	decoder_process_check(d->decoder);
 	tell_status(d);
-	sd_event_source_set_time_relative(source, HOUSEKEEPING_S * UINT64_C(1000000));
+	sd_event_source_set_time_relative(source, often * UINT64_C(1000));
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
 }

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -26,6 +26,22 @@ void socket_tune(int fd, const struct socket_patience *patience)
 	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(patience->keepalive / 4 ? patience->keepalive / 4 : 1));
 	/* and with it TCP_KEEPCNT counts for nothing */
 	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)patience->user_timeout * 1000);
+}
+
+void socket_mind_window(int fd, const struct socket_patience *patience)
+{
+	enum { PROBES_APART_MS = 150 * 1000 };	/* the kernel's backoff ends at 120 s */
+	unsigned timeout = patience->user_timeout * 1000;
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
+		return;
+	/* all that was sent is acknowledged, and of what is left not a segment is wanted: the peer does not read */
+	if (info.tcpi_notsent_bytes > 0 && info.tcpi_unacked == 0 && info.tcpi_snd_wnd < info.tcpi_snd_mss &&
+	    info.tcpi_last_ack_recv < (timeout > PROBES_APART_MS ? timeout : PROBES_APART_MS))
+		timeout = 0;
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)timeout);
 }
 
 static int set_transparent(int fd, uint8_t family)

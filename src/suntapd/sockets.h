@@ -16,6 +16,13 @@ struct socket_patience {
 void socket_tune(int fd, const struct socket_patience *patience);
 
 /*
+ * TCP_USER_TIMEOUT ends a connection whose peer has closed its window for that long, although it answers every probe. Such a
+ * peer is alive: the timeout is taken away while it is seen like this, and put back afterwards. To be called several times within a
+ * user_timeout.
+ */
+void socket_mind_window(int fd, const struct socket_patience *patience);
+
+/*
  * A nonblocking connection to `cloud` that is on its way: the socket, or -errno. source: NULL, or the device's address to
  * connect from (needs CAP_NET_ADMIN; the port is ours).
  */
