@@ -7,6 +7,7 @@ import collections
 import pytest
 from lab import *
 from test_decoder import FRAME
+from test_survival import CLIENT, system  # noqa: F401
 
 WARM, FLOWS = 5_000, 8_000 * SOAK
 NOBODY = "203.0.113.66"         # not even refused
@@ -185,3 +186,33 @@ def test_sessions_leave_nothing(lab):
     stop.append(True)
     for c in clouds:
         c.join()
+
+
+def test_flows_leave_nothing_with_systemd(system):  # noqa: F811
+    """Each flow puts two sockets into the store of a real systemd, and takes them out again; that one does not grow either."""
+    def measure():
+        pid = system.show("MainPID")
+        text = system.run(f"ls -l /proc/{pid}/fd | grep -c socket:; ls -l /proc/{pid}/fd | grep -c pipe:; ls /proc/1/fd | wc -l; "
+                          f"sed -n 's/RssAnon: *//p' /proc/{pid}/status /proc/1/status | tr -dc '0-9\\n'").split()
+        return dict(zip(("sockets", "pipes", "manager", "own", "managers_own"), map(int, text)),
+                    stored=int(system.show("NFileDescriptorStore")))
+
+    def flows(count):
+        options = f"--flows {count} --parallel 50 --bytes 3000 --resets 30"
+        result = json.loads(system.run(CLIENT.format(options=options).replace("120", str(60 + count // 50))).splitlines()[-1])
+        assert result["ok"] == result["flows"] == count
+
+        def at_rest():
+            """The pool may grow at any time: its pipes are kept, both ends."""
+            now = measure()
+            return now["sockets"] == rest["sockets"] and now["stored"] - now["pipes"] == rest["stored"] - rest["pipes"] and now
+
+        return system.until("suntapd and the store to be as before the flows", at_rest)
+
+    system.run("sysctl -w net.ipv4.tcp_tw_reuse=1; for h in inverter cloud; do ip netns exec $h sysctl -w net.ipv4.tcp_tw_reuse=1; done")
+    rest = measure()
+    before, after = flows(WARM), flows(FLOWS)
+    print(f"{FLOWS} flows with systemd, memory in KiB: {rest}, {before} → {after}")
+    assert after["manager"] - after["stored"] == rest["manager"] - rest["stored"]
+    if not SANITIZED:
+        assert after["own"] - before["own"] < 256 and after["managers_own"] - before["managers_own"] < 1024
