@@ -29,6 +29,7 @@ def system(tmp_path_factory):
     s.write("/etc/suntap/suntap.ini", INI)
     s.run("systemctl daemon-reload && systemctl start suntapd")
     s.run("ip netns exec cloud /opt/peer server --flows 0 --timeout 100000 203.0.113.10 5001 >/run/server.json 2>&1 &")
+    s.until("the cloud", lambda: ":5001" in s.run("ip netns exec cloud ss -Hltn"))
     yield s
     s.close()
 
@@ -47,6 +48,9 @@ def transfer(s, options, disturb, at_least):
             done += 1
             s.run("for i in $(seq 200); do [ $(systemctl show -P SubState suntapd) = running ] && exit; sleep 0.02; done; exit 1")
         reports.append(json.loads(s.run("cat /run/client.json").splitlines()[-1]))
+        if reports[-1]["ok"] != reports[-1]["flows"]:
+            print(s.run("journalctl --no-pager -o short-monotonic -n 60 -u suntapd; cat /run/client.json"))
+            break
     return done, reports
 
 
@@ -73,6 +77,12 @@ def hang(s):
     s.until("the watchdog", lambda: s.show("MainPID") not in (pid, "0"))
 
 
+def systemd_anew(s):
+    """systemd itself starts again, or reads its units again, and keeps what it keeps for us."""
+    s.run(random.choice(["systemctl daemon-reexec", "systemctl daemon-reload"]))
+    kill(s)
+
+
 def test_kill_9_in_the_middle_of_transfers(system):
     done, reports = transfer(system, "--flows 8 --bytes 60000000 --exact --read-rate 15000000", kill, 20 * SOAK)
     check(done, reports, "kill -9")
@@ -86,6 +96,11 @@ def test_restart_in_the_middle_of_transfers(system):
 def test_watchdog_in_the_middle_of_transfers(system):
     done, reports = transfer(system, "--flows 8 --bytes 40000000 --exact --read-rate 8000000", hang, 1 * SOAK)
     check(done, reports, "hang")
+
+
+def test_kills_while_systemd_itself_starts_again(system):
+    done, reports = transfer(system, "--flows 8 --bytes 40000000 --exact --read-rate 8000000", systemd_anew, 3 * SOAK)
+    check(done, reports, "daemon-reexec or daemon-reload, and kill -9")
 
 
 def test_half_closed_flows_live_on(system):
