@@ -19,6 +19,7 @@
 #define MESSAGE_ID_DECODER_RESTARTED  "0ea3c098cd024ea1a818889415dca118"	/* the decoder died or hung and was started again */
 #define MESSAGE_ID_FLOW_REFUSED       "931508b5bb6a43f88bd89c81afed8c63"	/* a connection was refused by suntapd */
 #define MESSAGE_ID_RULES_REPAIRED     "9a4ca9b4d65d445e8863f8a6fd8a9570"	/* rules or routes of ours were gone and were put back */
+#define MESSAGE_ID_RULES_CONFLICT     "d397fe645ceb430eb1e9561c97095356"	/* rules of somebody else are in the way of ours, or ours of theirs */
 #define MESSAGE_ID_CONFIG_RELOADED    "0eceb6ae2fdf473d882a17f606ecca45"	/* a new configuration is in force */
 #define MESSAGE_ID_CONFIG_REFUSED     "35c0381605d74eb5b84133f1c901a408"	/* a new configuration was bad, the old one stays */
 #define MESSAGE_ID_COMMAND            "015901680a9d4a48897745cf0b71359b"	/* the cloud sent a command to the device */

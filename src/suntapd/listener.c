@@ -78,6 +78,7 @@ struct listeners {
 	sd_event_source *resume;
 	bool paused;
 	int64_t drained;		/* monotonic: when hidden listeners may be closed */
+	int64_t aside;			/* monotonic: until when those of the way tproxy stay closed; 0: no reason to */
 	struct log_limit refusals, failures;
 };
 
@@ -175,9 +176,9 @@ static bool is_ourselves(const struct listeners *l, const struct flow_address *d
 }
 
 /* ---------------------------------------------------------------- pause and resume */
-static void look_again(struct listeners *l)
+static void look_again(struct listeners *l, int64_t ns)
 {
-	sd_event_source_set_time_relative(l->resume, PAUSE_MS * UINT64_C(1000));
+	sd_event_source_set_time_relative(l->resume, (uint64_t)ns / 1000);
 	sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
 }
 
@@ -204,22 +205,28 @@ static bool still_hidden(struct listeners *l)
 static void resume(struct listeners *l)
 {
 	bool missing = false;
+	int64_t now = now_monotonic();
 
 	if (still_hidden(l)) {
-		look_again(l);
+		look_again(l, PAUSE_MS * NSEC_PER_MSEC);
 		return;
 	}
+	if (l->aside > now)
+		look_again(l, l->aside - now);
+	else
+		l->aside = 0;
 	if (flows_full(l->flows))
 		return;
 	for (size_t i = 0; i < l->count; i++)
-		if (l->list[i].fd < 0 && listener_open(&l->list[i]) < 0)
+		if (l->list[i].fd < 0 && !(l->aside && l->list[i].way == WAY_TPROXY) && listener_open(&l->list[i]) < 0)
 			missing = true;
 	if (missing) {
-		look_again(l);
+		look_again(l, PAUSE_MS * NSEC_PER_MSEC);
 		return;
 	}
+	if (l->paused)
+		log_info("there is room for flows again: taking new connections");
 	l->paused = false;
-	log_info("there is room for flows again: taking new connections");
 }
 
 static int on_resume(sd_event_source *source, uint64_t usec, void *userdata)
@@ -237,28 +244,47 @@ static void on_room(void *ctx)
 		resume(l);
 }
 
-static void pause_all(struct listeners *l, const char *reason)
+static void hide(struct listeners *l, bool tproxy_alone)
 {
-	uint64_t held_back;
 	bool any = false;
 
-	if (!l->paused && log_limit_pass(&l->failures, &held_back))
-		log_warning("%s: new connections are left to the kernel until there is room "
-			    "(tproxy: straight to the cloud)", reason);
-	l->paused = true;
 	for (size_t i = 0; i < l->count; i++) {
+		if (tproxy_alone && l->list[i].way != WAY_TPROXY)
+			continue;
 		any |= l->list[i].fd >= 0 && !l->list[i].hidden;
 		listener_hide(&l->list[i]);
 	}
 	if (any)
 		l->drained = now_monotonic() + HANDSHAKE_MS * NSEC_PER_MSEC;
-	look_again(l);
+	look_again(l, PAUSE_MS * NSEC_PER_MSEC);
+}
+
+static void pause_all(struct listeners *l, const char *reason)
+{
+	uint64_t held_back;
+
+	if (!l->paused && log_limit_pass(&l->failures, &held_back))
+		log_warning("%s: new connections are left to the kernel until there is room "
+			    "(tproxy: straight to the cloud)", reason);
+	l->paused = true;
+	hide(l, false);
 }
 
 void listeners_look_for_room(struct listeners *l)
 {
 	if (flows_full(l->flows))
 		pause_all(l, "max_flows is reached");
+}
+
+void listeners_stand_aside(struct listeners *l, unsigned seconds)
+{
+	l->aside = now_monotonic() + seconds * NSEC_PER_SEC;
+	hide(l, true);
+}
+
+bool listeners_are_aside(const struct listeners *l)
+{
+	return l->aside > 0;
 }
 
 /* ---------------------------------------------------------------- a connection */
@@ -611,6 +637,8 @@ int listeners_update(struct listeners *l, const struct config *c, char **why)
 	size_t count = 0;
 	int e;
 
+	l->aside = 0;
+	open_again(l);
 	e = upstreams ? wanted(c, &list, &count) : -ENOMEM;
 	if (e < 0) {
 		give_up(why, "can not set up the listeners: %s", strerror(-e));

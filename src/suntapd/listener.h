@@ -22,6 +22,9 @@ int listeners_new(struct listeners **ret, sd_event *event, struct flows *flows, 
 int listeners_update(struct listeners *l, const struct config *c, char **why);
 /* After flows came or a limit was lowered otherwise than by a connection: closes the listeners if there is no room. */
 void listeners_look_for_room(struct listeners *l);
+/* Leaves new connections of the way tproxy to the kernel, so that they go straight to the cloud: so long, or until an update. */
+void listeners_stand_aside(struct listeners *l, unsigned seconds);
+bool listeners_are_aside(const struct listeners *l);
 struct listeners *listeners_free(struct listeners *l);
 
 #endif

@@ -34,6 +34,7 @@
 #include "shared/ring.h"
 #include "suntapd/confine.h"
 #include "suntapd/decoder_process.h"
+#include "suntapd/firewall.h"
 #include "suntapd/flow.h"
 #include "suntapd/listener.h"
 #include "suntapd/notify.h"
@@ -48,6 +49,8 @@ enum {
 	WINDOWS_MS = 60 * 1000,		/* in this time all flows were looked after, or sooner where user_timeout is short */
 	STORE_PATIENCE_MS = 2000,	/* before a restart: what is not in the store then is lost */
 	REPAIR_DELAY_MS = 100,		/* a flush of the ruleset comes as many events */
+	ASIDE_S = 600,			/* for so long a firewall that drops what we take is not tried again */
+	FOREIGN_S = 60,			/* other programs' rules are not read more often */
 };
 
 struct daemon {
@@ -60,7 +63,9 @@ struct daemon {
 	struct listeners *listeners;
 	struct rules *rules;
 	sd_event_source *housekeeping, *rules_changed, *repair;
-	struct log_limit repairs;
+	struct firewall firewall;
+	int64_t foreign_read;		/* monotonic: when other programs' rules were looked through */
+	struct log_limit repairs, blocks;
 	char status[256];
 };
 
@@ -106,12 +111,40 @@ static void tell_status(struct daemon *d)
 		trouble = "; journald does not take entries: readings wait, then are lost";
 	else if (!s.running)
 		trouble = "; the decoder is being started again";
+	else if (listeners_are_aside(d->listeners))
+		trouble = "; a firewall drops devices' connections to suntapd: new ones go straight to the cloud";
 	snprintf(text, sizeof(text), "STATUS=%u flow%s of at most %u, %" PRIu64 " reading%s%s", f.now, f.now == 1 ? "" : "s", f.limit,
 		 s.readings, s.readings == 1 ? "" : "s", trouble);
 	if (strcmp(text, d->status) != 0) {
 		strcpy(d->status, text);
 		notify_state(text);
 	}
+}
+
+/* ---------------------------------------------------------------- other programs' rules */
+/* The device comes first: what we take and then do not get is better not taken. */
+static void look_for_losses(struct daemon *d)
+{
+	uint64_t lost = firewall_lost(&d->firewall);
+	char CLEANUP(freep) *cause = NULL;
+
+	if (lost == 0)
+		return;
+	listeners_stand_aside(d->listeners, ASIDE_S);
+	if (!log_limit_pass(&d->blocks, NULL))
+		return;
+	cause = firewall_cause(d->config);
+	log_event(LOG_WARNING, MESSAGE_ID_RULES_CONFLICT, NULL, "Connections of devices are dropped before they reach suntapd, %s. "
+		  "For %d minutes new ones go straight to the cloud", cause ? cause : "by a firewall", ASIDE_S / 60);
+}
+
+static void look_for_foreign_marks(struct daemon *d)
+{
+	char CLEANUP(freep) *found = firewall_foreign_mark(d->config);
+
+	d->foreign_read = now_monotonic();
+	if (found)
+		log_event(LOG_WARNING, MESSAGE_ID_RULES_CONFLICT, NULL, "Another program uses suntap's packet mark: %s", found);
 }
 
 static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata)
@@ -124,6 +157,9 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
 	flows_mind_windows(d->flows, round / often);
 	flows_tell_gaps(d->flows);
 	decoder_process_check(d->decoder);
+	look_for_losses(d);
+	if (now_monotonic() - d->foreign_read > FOREIGN_S * NSEC_PER_SEC && rules_others_changed(d->rules))
+		look_for_foreign_marks(d);
 	tell_status(d);
 	sd_event_source_set_time_relative(source, often * UINT64_C(1000));
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -143,6 +179,8 @@ static int on_repair(sd_event_source *source, uint64_t usec, void *userdata)
 	if (e > 0)
 		log_event(LOG_WARNING, MESSAGE_ID_RULES_REPAIRED, NULL, "Somebody removed rules of ours; put back: %s",
 			  what ? what : "?");
+	else if (e == -EBUSY)
+		log_event(LOG_WARNING, MESSAGE_ID_RULES_CONFLICT, NULL, "Another program uses what is suntap's: %s", what ? what : "?");
 	else
 		log_error("rules of ours are gone and can not be put back: %s", what ? what : strerror(-e));
 	return 0;
@@ -217,6 +255,7 @@ static int reload(struct daemon *d, struct config *c, char **why)
 		return e;
 	}
 	tell_remark(d);
+	look_for_foreign_marks(d);
 	flows_options_of(c, &options);
 	flows_set_options(d->flows, &options);
 	listeners_look_for_room(d->listeners);
@@ -323,6 +362,7 @@ static int start(struct daemon *d, char **why)
 	if (e < 0)
 		return e;
 	tell_remark(d);
+	look_for_foreign_marks(d);
 	restored = flows_restore(d->flows);
 	if (restored)
 		log_info("%u flow%s of the suntapd before go on", restored, restored == 1 ? "" : "s");
@@ -352,6 +392,7 @@ static int run(const char *config_path)
 	struct daemon d = {
 		.config_path = config_path, .ring.fds = { -1, -1, -1 },
 		.repairs = { .burst = 5, .interval = 60 * NSEC_PER_SEC },
+		.blocks = { .burst = 2, .interval = 3600 * NSEC_PER_SEC },
 	};
 	char CLEANUP(freep) *why = NULL;
 	sigset_t signals;

@@ -449,6 +449,8 @@ static bool interesting(const struct nlmsghdr *m, const void *data)
 	switch (m->nlmsg_type) {
 	case RTM_DELRULE:
 		return parse_rule(m, &rule) && rule.protocol == ROUTE_PROTOCOL;
+	case RTM_NEWRULE:
+		return parse_rule(m, &rule) && rule.protocol != ROUTE_PROTOCOL && marks_overlap(&rule, c->mark, c->mark_mask);
 	case RTM_DELROUTE:
 		return parse_route(m, &route) && route.table == c->route_table;
 	case RTM_NEWLINK:

@@ -63,6 +63,7 @@ struct rules {
 	struct mnl_socket *owner;
 	uint64_t live_handle;		/* of the one rule in suntap_live */
 	int nft_monitor, route_monitor, monitor;	/* monitor: an epoll of the two */
+	bool others_changed;		/* see rules_others_changed() */
 	char *remark;
 };
 
@@ -208,17 +209,17 @@ static void put_table(struct batch *b, uint16_t type, const char *name, uint32_t
 		nftnl_table_free(t);
 }
 
-static void put_chain(struct batch *b, const struct ruleset_table *table)
+static void put_chain(struct batch *b, const struct ruleset_table *table, const struct ruleset_chain *chain)
 {
 	struct nlmsghdr *m = batch_message(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
 	struct nftnl_chain *c = nftnl_chain_alloc();
 
 	if (m && c) {
 		nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, table->name);
-		nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, RULESET_CHAIN);
+		nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, chain->name);
 		nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
-		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, NF_INET_PRE_ROUTING);
-		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, table->priority);
+		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, chain->input ? NF_INET_LOCAL_IN : NF_INET_PRE_ROUTING);
+		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, chain->priority);
 		nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
 		nftnl_chain_nlmsg_build_payload(m, c);
 		batch_put(b, m);
@@ -331,7 +332,7 @@ static void put_rule(struct batch *b, const struct ruleset_table *table, const s
 	}
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_INET);
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table->name);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, RULESET_CHAIN);
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, table->chains[rule->chain].name);
 	if (*rule->comment)
 		put_comment(r, rule->comment);
 	for (size_t i = 0; i < rule->count; i++) {
@@ -355,7 +356,8 @@ static void put_whole_table(struct batch *b, const struct ruleset_table *table, 
 	put_table(b, NFT_MSG_NEWTABLE, table->name, table->owner ? NFT_TABLE_F_OWNER : 0);
 	for (size_t i = 0; i < table->set_count; i++)
 		put_set(b, table, &table->sets[i], (uint32_t)i + 1);
-	put_chain(b, table);
+	for (size_t i = 0; i < table->chain_count; i++)
+		put_chain(b, table, &table->chains[i]);
 	for (size_t i = 0; i < table->rule_count; i++)
 		put_rule(b, table, &table->rules[i]);
 }
@@ -441,8 +443,10 @@ static int look_at_live(struct mnl_socket *nl, struct live_rules *ret)
 static bool kernel_lacks(struct mnl_socket *nl, enum ruleset_statement_kind kind)
 {
 	struct ruleset_rule rule = { .statements = { { .kind = kind, .value = 1 } }, .count = 1 };
-	const struct ruleset_table table = { .name = "suntap_probe", .priority = RULESET_PRIORITY, .rules = &rule,
-					     .rule_count = 1 };
+	const struct ruleset_table table = {
+		.name = "suntap_probe", .rules = &rule, .rule_count = 1,
+		.chains = { { .name = RULESET_CHAIN, .priority = RULESET_PRIORITY } }, .chain_count = 1,
+	};
 	struct refusal refusal;
 	struct batch b;
 
@@ -790,13 +794,13 @@ int rules_monitor_fd(const struct rules *r)
 	return r->monitor;
 }
 
-/* Whether a message of nftables is about a table of ours. The table's name is attribute 1 in all of them. */
+/* Whether a message of nftables is about a table of ours. The table's name is attribute 1 in all of them. data: &rules */
 static bool interesting(const struct nlmsghdr *m, const void *data)
 {
+	struct rules *const *r = data;
 	const struct nlattr *at[2];
 	const char *name;
 
-	(void)data;
 	if (m->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || (m->nlmsg_type & 0xff) == NFT_MSG_NEWGEN ||
 	    mnl_nlmsg_get_payload_len(m) < sizeof(struct nfgenmsg))
 		return false;
@@ -805,14 +809,27 @@ static bool interesting(const struct nlmsghdr *m, const void *data)
 	if (!at[1] || mnl_attr_validate(at[1], MNL_TYPE_NUL_STRING) < 0)
 		return false;
 	name = mnl_attr_get_str(at[1]);
-	return strcmp(name, RULESET_TABLE) == 0 || strcmp(name, RULESET_LIVE_TABLE) == 0;
+	if (strcmp(name, RULESET_TABLE) == 0 || strcmp(name, RULESET_LIVE_TABLE) == 0)
+		return true;
+	(*r)->others_changed |= (m->nlmsg_type & 0xff) == NFT_MSG_NEWRULE;
+	return false;
 }
 
 static bool drain(struct rules *r)
 {
-	bool nft = netlink_drain(r->nft_monitor, interesting, NULL);
+	bool nft = netlink_drain(r->nft_monitor, interesting, &r);
 
+	/* that messages were lost looks the same as one about us */
+	r->others_changed |= nft;
 	return route_monitor_read(r->route_monitor, &r->config) || nft;
+}
+
+bool rules_others_changed(struct rules *r)
+{
+	bool changed = r->others_changed;
+
+	r->others_changed = false;
+	return changed;
 }
 
 static int live_intact(struct rules *r, bool *ret)

@@ -11,6 +11,7 @@
 #ifndef SUNTAP_RULES_H
 #define SUNTAP_RULES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -42,11 +43,14 @@ int rules_update(struct rules *r, const struct config *c, char **why);
 /*
  * Becomes readable when somebody changed rules or routes (-1 with RULES_MANUAL); then rules_repair()
  * puts back what is gone of ours. Returns 0: nothing was missing; 1: repaired, *what (free() it) says what
- * was; -errno: could not, *what says why. It reads the fd empty in any case, so that a repair that does not
+ * was; -errno: could not, *what says why; -EBUSY: somebody else uses the mark or the table. It reads the fd empty in any case, so that a repair that does not
  * help is not tried again before somebody changes something again.
  */
 int rules_monitor_fd(const struct rules *r);
 int rules_repair(struct rules *r, char **what);
+
+/* Whether other programs have added rules to nftables since the last call. */
+bool rules_others_changed(struct rules *r);
 
 /*
  * Removes everything of ours; NULL is fine; returns NULL. keep_live: leave the second table and the policy

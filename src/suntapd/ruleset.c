@@ -7,7 +7,11 @@
  *			that the policy route brings them to it. On every interface: the cloud's answers to a
  *			connection made with the device's own address come in from the other side.
  *	suntap		for the opening SYN of a new connection, one rule per device and kind of source:
- *			tproxy to our listener, and the same mark.
+ *			tproxy to our listener, and the same mark. Two more chains count the opening SYNs that were taken, and
+ *			those that came through all that others have between here and the listener: see firewall.h.
+ *
+ *	Both come behind the translation of addresses: what the owner's DNAT sends to this machine is not ours, what it sends
+ *	elsewhere we take there; and before it the packets of a translated connection would not be found to have a socket.
  *
  *	The opening SYN only, since connections that went straight while suntapd was away would be reset by
  *	a tproxy rule that took them in the middle. Nothing that is addressed to the gateway itself, or a
@@ -187,6 +191,16 @@ static int add_mark(struct nftnl_rule *to, uint32_t mark, uint32_t mask)
 	return add(to, e);
 }
 
+static int add_marked(struct nftnl_rule *to, uint32_t mark, uint32_t mask)
+{
+	static const uint32_t none;
+	int r = add_meta_load(to, NFT_META_MARK);
+
+	if (r == 0 && ~mask)
+		r = add_bitwise(to, &mask, &none, sizeof(mask));
+	return r ? r : add_cmp(to, NFT_CMP_EQ, &mark, sizeof(mark));
+}
+
 static int add_plain(struct nftnl_rule *to, const char *name, uint16_t attr1, uint32_t v1, uint16_t attr2, uint32_t v2,
 		     uint16_t attr3, uint32_t v3)
 {
@@ -267,6 +281,8 @@ int ruleset_add_expressions(struct nftnl_rule *to, const struct ruleset_statemen
 		return add_tproxy(to, NFPROTO_IPV6, &in6addr_loopback, 16, s->value);
 	case RS_MARK:
 		return add_mark(to, s->value, s->mask);
+	case RS_MARKED:
+		return add_marked(to, s->value, s->mask);
 	case RS_ACCEPT:
 		return add_plain(to, "immediate", NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT, NFTNL_EXPR_IMM_VERDICT, NF_ACCEPT, 0,
 				 0);
@@ -298,6 +314,12 @@ static void print_statement(const struct ruleset_statement *s, FILE *out)
 			fprintf(out, "meta mark set meta mark & 0x%08" PRIx32 " | 0x%08" PRIx32, ~s->mask, s->value);
 		else
 			fprintf(out, "meta mark set 0x%08" PRIx32, s->value);
+		break;
+	case RS_MARKED:
+		if (~s->mask)
+			fprintf(out, "meta mark & 0x%08" PRIx32 " == 0x%08" PRIx32, s->mask, s->value);
+		else
+			fprintf(out, "meta mark 0x%08" PRIx32, s->value);
 		break;
 	case RS_ACCEPT: fputs("accept", out); break;
 	case RS_KINDS: break;
@@ -462,24 +484,50 @@ static void add_live_rule(struct ruleset_table *t, const struct config *c)
 	add_statement(r, (struct ruleset_statement){ .kind = RS_ACCEPT });
 }
 
+static void add_counting_rule(struct ruleset_table *t, const struct config *c, size_t chain, const char *comment)
+{
+	struct ruleset_rule *r = &t->rules[t->rule_count++];
+
+	*r = (struct ruleset_rule){ .chain = chain };
+	strcpy(r->comment, comment);
+	add_statement(r, (struct ruleset_statement){ .kind = RS_TCP });
+	add_statement(r, (struct ruleset_statement){ .kind = RS_MARKED, .value = c->mark, .mask = c->mark_mask });
+	add_statement(r, (struct ruleset_statement){ .kind = RS_OPENING_SYN });
+	add_statement(r, (struct ruleset_statement){ .kind = RS_COUNTER });
+}
+
 struct ruleset *ruleset_new(const struct config *c, bool ip6)
 {
 	struct ruleset *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
-	r->live = (struct ruleset_table){ .name = RULESET_LIVE_TABLE, .priority = RULESET_LIVE_PRIORITY };
-	r->intercept = (struct ruleset_table){ .name = RULESET_TABLE, .priority = RULESET_PRIORITY, .owner = true };
+	r->live = (struct ruleset_table){
+		.name = RULESET_LIVE_TABLE,
+		.chains = { { .name = RULESET_CHAIN, .priority = RULESET_LIVE_PRIORITY } },
+		.chain_count = 1,
+	};
+	r->intercept = (struct ruleset_table){
+		.name = RULESET_TABLE, .owner = true,
+		.chains = {
+			{ .name = RULESET_CHAIN, .priority = RULESET_PRIORITY },
+			{ .name = RULESET_TAKEN_CHAIN, .priority = RULESET_TAKEN_PRIORITY },
+			{ .name = RULESET_ARRIVED_CHAIN, .input = true, .priority = RULESET_ARRIVED_PRIORITY },
+		},
+		.chain_count = 3,
+	};
 	/* A device has four sets and four rules at most. Names point into the sets: no growing later. */
 	r->live.rules = calloc(1, sizeof(*r->live.rules));
 	r->intercept.sets = calloc(4 * c->device_count + 1, sizeof(*r->intercept.sets));
-	r->intercept.rules = calloc(4 * c->device_count + 1, sizeof(*r->intercept.rules));
+	r->intercept.rules = calloc(4 * c->device_count + 2, sizeof(*r->intercept.rules));
 	if (!r->live.rules || !r->intercept.sets || !r->intercept.rules)
 		return ruleset_free(r);
 	add_live_rule(&r->live, c);
 	for (size_t i = 0; i < c->device_count; i++)
 		if (c->devices[i].way == WAY_TPROXY)
 			add_device(&r->intercept, c, &c->devices[i], ip6);
+	add_counting_rule(&r->intercept, c, 1, "taken");
+	add_counting_rule(&r->intercept, c, 2, "and arrived here");
 	return r;
 }
 
@@ -517,6 +565,16 @@ static void print_element(const struct ruleset_set *set, const struct ruleset_el
 	}
 }
 
+static void print_rule(const struct ruleset_rule *r, FILE *out)
+{
+	fputs("\t\t", out);
+	for (size_t i = 0; i < r->count; i++) {
+		print_statement(&r->statements[i], out);
+		fputc(' ', out);
+	}
+	fprintf(out, "comment \"%s\"\n", r->comment);
+}
+
 static void print_table(const struct ruleset_table *t, FILE *out)
 {
 	fprintf(out, "table inet %s {\n", t->name);
@@ -533,17 +591,14 @@ static void print_table(const struct ruleset_table *t, FILE *out)
 		}
 		fputs(" }\n\t}\n\n", out);
 	}
-	fprintf(out, "\tchain %s {\n\t\ttype filter hook prerouting priority %" PRId32 "; policy accept;\n", RULESET_CHAIN,
-		t->priority);
-	for (size_t i = 0; i < t->rule_count; i++) {
-		fputs("\t\t", out);
-		for (size_t j = 0; j < t->rules[i].count; j++) {
-			print_statement(&t->rules[i].statements[j], out);
-			fputc(' ', out);
-		}
-		fprintf(out, "comment \"%s\"\n", t->rules[i].comment);
+	for (size_t i = 0, rule = 0; i < t->chain_count; i++) {
+		fprintf(out, "%s\tchain %s {\n\t\ttype filter hook %s priority %" PRId32 "; policy accept;\n", i ? "\n" : "",
+			t->chains[i].name, t->chains[i].input ? "input" : "prerouting", t->chains[i].priority);
+		for (; rule < t->rule_count && t->rules[rule].chain == i; rule++)
+			print_rule(&t->rules[rule], out);
+		fputs("\t}\n", out);
 	}
-	fputs("\t}\n}\n", out);
+	fputs("}\n", out);
 }
 
 void ruleset_print(const struct ruleset *r, FILE *out)

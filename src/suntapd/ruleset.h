@@ -18,10 +18,14 @@
 #define RULESET_TABLE "suntap"
 #define RULESET_LIVE_TABLE "suntap_live"
 #define RULESET_CHAIN "prerouting"
+#define RULESET_TAKEN_CHAIN "taken"
+#define RULESET_ARRIVED_CHAIN "arrived"
 
 enum {
-	RULESET_PRIORITY = -150,	/* mangle: behind conntrack, before DNAT */
-	RULESET_LIVE_PRIORITY = -155,	/* what exists already comes before what is new */
+	RULESET_PRIORITY = -90,		/* behind DNAT (-100): where a connection goes is first the owner's to say */
+	RULESET_LIVE_PRIORITY = -95,	/* what exists already comes before what is new */
+	RULESET_TAKEN_PRIORITY = -89,
+	RULESET_ARRIVED_PRIORITY = 1000,	/* behind everybody's filters */
 };
 
 enum ruleset_set_type { SET_IP4, SET_IP6, SET_MAC, SET_PORT };
@@ -55,7 +59,8 @@ enum ruleset_statement_kind {
 	RS_COUNTER,
 	RS_TPROXY4,			/* value: port */
 	RS_TPROXY6,			/* value: port */
-	RS_MARK,			/* value, mask */
+	RS_MARK,			/* value, mask: set */
+	RS_MARKED,			/* value, mask: is */
 	RS_ACCEPT,
 	RS_KINDS,
 };
@@ -69,13 +74,21 @@ struct ruleset_statement {
 struct ruleset_rule {
 	struct ruleset_statement statements[16];
 	size_t count;
+	size_t chain;			/* of the table's chains */
 	char comment[CONFIG_NAME_MAX + 40];
+};
+
+struct ruleset_chain {
+	const char *name;
+	bool input;			/* the hook: input, or prerouting */
+	int32_t priority;
 };
 
 struct ruleset_table {
 	const char *name;
-	int32_t priority;
 	bool owner;
+	struct ruleset_chain chains[3];	/* a rule's are together, in this order */
+	size_t chain_count;
 	struct ruleset_set *sets;
 	size_t set_count;
 	struct ruleset_rule *rules;
