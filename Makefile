@@ -155,7 +155,7 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_FOLDERS:%=$(BUILD)/%.a) Makefi
 # This one enters the decoder's own sandbox.
 $(BUILD)/tests/hostile: tests/tools/hostile.c $(BUILD)/decoder.a $(BUILD)/shared.a
 	@echo "  CC   $@"
-	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $^ $(LIBS_decoder) $(LIBS_shared)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $(filter %.c %.a,$^) $(LIBS_decoder) $(LIBS_shared)
 $(BUILD)/tests/%: tests/tools/%.c Makefile
 	@echo "  CC   $@"
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $<
