@@ -267,7 +267,7 @@ def test_stop_leaves_nothing(system):
 
 @pytest.mark.parametrize("text", [BAD, None])
 def test_does_not_start_with_a_bad_configuration(system, text):
-    system.run("systemctl reset-failed suntapd", check=False)
+    system.run("systemctl stop suntapd; systemctl reset-failed suntapd", check=False)
     if text:
         system.write("/etc/suntap/suntap.ini", text)
     else:
