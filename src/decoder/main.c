@@ -24,7 +24,6 @@
 #include "decoder/journal.h"
 #include "decoder/routine.h"
 #include "decoder/sandbox.h"
-#include "protocols/maps_folders.h"
 #include "protocols/session.h"
 #include "shared/control.h"
 #include "shared/flow_entry.h"
@@ -520,10 +519,7 @@ static void keep_knowledge(struct decoder *d)
 static int start(struct decoder *d)
 {
 	const struct ring_fds fds = { CONTROL_FD_RING, CONTROL_FD_HEAD, CONTROL_FD_BELL };
-	char folders[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
-	const char *list[MAPS_FOLDERS_MAX];
 	char text[64];
-	size_t folder_count;
 	int e;
 
 	e = ring_view_open(&d->ring, &fds);
@@ -535,10 +531,7 @@ static int start(struct decoder *d)
 	e = journal_open(&d->journal);
 	if (e < 0)
 		return e;
-	folder_count = maps_folders(folders);
-	for (size_t i = 0; i < folder_count; i++)
-		list[i] = folders[i];
-	e = knowledge_new(&d->knowledge, list, folder_count, complain, NULL);
+	e = knowledge_installed(&d->knowledge, complain, NULL);
 	if (e < 0)
 		return e;
 	snprintf(text, sizeof(text), "The decoder has read %d maps and locks itself in", e);

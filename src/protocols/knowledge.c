@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocols/maps_folders.h"
+
 int knowledge_new(struct knowledge **ret, const char *const folders[], size_t count,
 		  void (*complain)(void *ctx, const char *text), void *ctx)
 {
@@ -37,6 +39,17 @@ int knowledge_new(struct knowledge **ret, const char *const folders[], size_t co
 	map_files_free(&files);
 	*ret = k;
 	return (int)k->map_count;
+}
+
+int knowledge_installed(struct knowledge **ret, void (*complain)(void *ctx, const char *text), void *ctx)
+{
+	char folders[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
+	const char *list[MAPS_FOLDERS_MAX];
+	size_t count = maps_folders(folders);
+
+	for (size_t i = 0; i < count; i++)
+		list[i] = folders[i];
+	return knowledge_new(ret, list, count, complain, ctx);
 }
 
 struct knowledge *knowledge_free(struct knowledge *k)

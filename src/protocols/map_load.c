@@ -190,44 +190,26 @@ static struct map *load_all(struct map_loader *l, const char *name)
 }
 
 struct map *map_load(const struct map_files *files, size_t index,
-		     void (*complain_to)(void *ctx, const char *text), void *ctx)
+		     void (*complain)(void *ctx, const char *text), void *ctx)
 {
-	struct map_loader *l = calloc(1, sizeof(*l));
-	struct map *m;
+	struct map_loader l = { .complain = complain, .ctx = ctx, .known = files };
 
-	if (!l)
-		return NULL;
-	l->complain = complain_to;
-	l->ctx = ctx;
-	l->known = files;
-	l->stream = fopen(files->paths[index], "re");
-	if (!l->stream) {
+	l.stream = fopen(files->paths[index], "re");
+	if (!l.stream) {
 		char text[512];
 
 		snprintf(text, sizeof(text), "%s: %s", files->names[index], strerror(errno));
-		if (complain_to)
-			complain_to(ctx, text);
-		free(l);
+		if (complain)
+			complain(ctx, text);
 		return NULL;
 	}
-	m = load_all(l, files->names[index]);
-	free(l);
-	return m;
+	return load_all(&l, files->names[index]);
 }
 
 struct map *map_load_text(const char *file, const char *text, size_t length,
-			  void (*complain_to)(void *ctx, const char *text), void *ctx)
+			  void (*complain)(void *ctx, const char *text), void *ctx)
 {
-	struct map_loader *l = calloc(1, sizeof(*l));
-	struct map *m;
+	struct map_loader l = { .complain = complain, .ctx = ctx, .text = text, .left = length };
 
-	if (!l)
-		return NULL;
-	l->complain = complain_to;
-	l->ctx = ctx;
-	l->text = text;
-	l->left = length;
-	m = load_all(l, file);
-	free(l);
-	return m;
+	return load_all(&l, file);
 }

@@ -63,6 +63,8 @@ struct knowledge;
  */
 int knowledge_new(struct knowledge **ret, const char *const folders[], size_t count,
 		  void (*complain)(void *ctx, const char *text), void *ctx);
+/* The same with the folders of maps_folders.h. */
+int knowledge_installed(struct knowledge **ret, void (*complain)(void *ctx, const char *text), void *ctx);
 struct knowledge *knowledge_free(struct knowledge *k);	/* returns NULL; takes NULL */
 
 /*

@@ -180,11 +180,6 @@ static bool answer(const uint8_t *frame, size_t size, int64_t now_ms, struct sim
 	return true;
 }
 
-static void spoil(struct sim_frame *f)
-{
-	f->bytes[f->length - 1] ^= 0x5a;
-}
-
 const struct sim_protocol sim_alphaess = {
 	.name = "alphaess",
 	.port = 7777,
@@ -195,5 +190,5 @@ const struct sim_protocol sim_alphaess = {
 	.record = record,
 	.take = take,
 	.answer = answer,
-	.spoil = spoil,
+	.checksum = 1,
 };

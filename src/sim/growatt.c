@@ -52,15 +52,6 @@ static void end(struct sim_frame *f)
 	sim_be16(f, modbus_crc(f->bytes, f->length));
 }
 
-static void date(struct sim_frame *f, int64_t utc_ms)
-{
-	struct tm tm;
-
-	sim_local(utc_ms, &tm);
-	sim_bytes(f, (const uint8_t[]){ (uint8_t)(tm.tm_year - 100), (uint8_t)(tm.tm_mon + 1), (uint8_t)tm.tm_mday,
-					(uint8_t)tm.tm_hour, (uint8_t)tm.tm_min, (uint8_t)tm.tm_sec }, 6);
-}
-
 static void registers(struct sim_frame *f, unsigned int first, unsigned int last)
 {
 	sim_be16(f, first);
@@ -110,7 +101,7 @@ static void record(struct sim_device *d, const struct sim_moment *m, struct sim_
 	begin(f, m->stored ? 0x50 : 0x04);
 	sim_padded(f, d->logger, ID, 0);
 	sim_padded(f, d->serial, ID, 0);
-	date(f, told);
+	sim_date(f, told);
 	sim_u8(f, 2);
 	registers(f, 0, 44);
 	registers(f, 45, 89);
@@ -182,11 +173,6 @@ static bool then(const uint8_t *frame, size_t size, int64_t now_ms, struct sim_f
 	return true;
 }
 
-static void spoil(struct sim_frame *f)
-{
-	f->bytes[f->length - 1] ^= 0x5a;
-}
-
 const struct sim_protocol sim_growatt = {
 	.name = "growatt",
 	.port = 5279,
@@ -199,5 +185,5 @@ const struct sim_protocol sim_growatt = {
 	.take = take,
 	.answer = answer,
 	.then = then,
-	.spoil = spoil,
+	.checksum = 1,
 };

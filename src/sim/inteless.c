@@ -64,15 +64,6 @@ static void end(struct sim_frame *f)
 	sim_set_be16(f, 9, (unsigned int)f->length - HEAD);
 }
 
-static void date(struct sim_frame *f, int64_t utc_ms)
-{
-	struct tm tm;
-
-	sim_local(utc_ms, &tm);
-	sim_bytes(f, (const uint8_t[]){ (uint8_t)(tm.tm_year - 100), (uint8_t)(tm.tm_mon + 1), (uint8_t)tm.tm_mday,
-					(uint8_t)tm.tm_hour, (uint8_t)tm.tm_min, (uint8_t)tm.tm_sec }, 6);
-}
-
 static bool hello(struct sim_device *d, unsigned int i, struct sim_frame *f)
 {
 	switch (i) {
@@ -105,7 +96,7 @@ static void record(struct sim_device *d, const struct sim_moment *m, struct sim_
 	begin(f, 1, 0x09, 2, 0xb0, ++d->mine);
 	sim_padded(f, d->serial, 10, '0');
 	sim_fill(f, 0, 16);
-	date(f, told);
+	sim_date(f, told);
 	sim_u8(f, 1);
 	sim_fill(f, 0, REPORT - f->length);
 	sim_fields(f, 0, fields, ARRAY_SIZE(fields), SIM_LOW_FIRST, &day, truth);
@@ -136,11 +127,11 @@ static bool answer(const uint8_t *frame, size_t size, int64_t now_ms, struct sim
 	begin(a, 0xa1, type, type == 0x02 && frame[4] == 2 ? 3 : 1, 0, frame[8]);
 	switch (type) {
 	case 0x01:
-		date(a, now_ms);
+		sim_date(a, now_ms);
 		sim_bytes(a, "\x00\x1d", 2);
 		break;
 	case 0x05:
-		date(a, now_ms);
+		sim_date(a, now_ms);
 		break;
 	case 0x0b:
 		sim_padded(a, "1.4", 16, 0);

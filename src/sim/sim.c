@@ -30,6 +30,11 @@ const struct sim_protocol *sim_protocol(const char *name)
 	return sim_protocols[i];
 }
 
+void sim_spoil(const struct sim_protocol *p, struct sim_frame *f)
+{
+	f->bytes[f->length - p->checksum] ^= 0x5a;
+}
+
 /* ------------------------------------------------ building frames */
 void sim_bytes(struct sim_frame *f, const void *bytes, size_t length)
 {
@@ -256,6 +261,15 @@ void sim_local(int64_t utc_ms, struct tm *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	localtime_r(&t, ret);
+}
+
+void sim_date(struct sim_frame *f, int64_t utc_ms)
+{
+	struct tm tm;
+
+	sim_local(utc_ms, &tm);
+	sim_bytes(f, (const uint8_t[]){ (uint8_t)(tm.tm_year - 100), (uint8_t)(tm.tm_mon + 1), (uint8_t)tm.tm_mday,
+					(uint8_t)tm.tm_hour, (uint8_t)tm.tm_min, (uint8_t)tm.tm_sec }, 6);
 }
 
 int64_t sim_local_ms(int64_t utc_ms)

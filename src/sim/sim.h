@@ -112,13 +112,14 @@ struct sim_protocol {
 	bool (*answer)(const uint8_t *frame, size_t size, int64_t now_ms, struct sim_frame *answer);
 	/* What the cloud sends on its own behind that answer; NULL, or false: nothing. */
 	bool (*then)(const uint8_t *frame, size_t size, int64_t now_ms, struct sim_frame *command);
-	void (*spoil)(struct sim_frame *f);	/* makes its checksum wrong; NULL: it has none */
+	uint8_t checksum;		/* where a byte of its checksum stands in each frame, from the end; 0: it has none */
 };
 
 extern const struct sim_protocol *const sim_protocols[];	/* NULL after the last */
 extern const struct sim_protocol sim_solarman_v5, sim_tsun_gen3, sim_inteless, sim_growatt, sim_alphaess, sim_apsystems;
 
 const struct sim_protocol *sim_protocol(const char *name);	/* NULL: unknown */
+void sim_spoil(const struct sim_protocol *p, struct sim_frame *f);	/* makes the checksum wrong */
 /* Who and when, into the truth. */
 void sim_identify(struct reading *truth, const struct sim_device *d, const struct sim_moment *m, enum time_kind kind,
 		  int64_t time_ms);
@@ -128,5 +129,6 @@ int64_t sim_local_ms(int64_t utc_ms);				/* this machine's wall clock */
 /* The wall clock as broken down time; for protocols that send dates. */
 struct tm;
 void sim_local(int64_t utc_ms, struct tm *ret);
+void sim_date(struct sim_frame *f, int64_t utc_ms);	/* year - 2000, month, day, hour, minute, second: a byte each */
 
 #endif

@@ -195,11 +195,6 @@ static bool answer(const uint8_t *frame, size_t size, int64_t now_ms, struct sim
 	return true;
 }
 
-static void spoil(struct sim_frame *f)
-{
-	f->bytes[f->length - 2] ^= 0x5a;
-}
-
 const struct sim_protocol sim_solarman_v5 = {
 	.name = "solarman-v5",
 	.port = 10000,
@@ -211,5 +206,5 @@ const struct sim_protocol sim_solarman_v5 = {
 	.beat = beat,
 	.take = take,
 	.answer = answer,
-	.spoil = spoil,
+	.checksum = 2,
 };

@@ -21,9 +21,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "protocols/maps_folders.h"
 #include "shared/config.h"
 #include "tool/capture.h"
+#include "tool/options.h"
 #include "tool/streams.h"
 
 enum { FILTER_MAX = 8192, SNAP = 262144 };
@@ -214,15 +214,9 @@ static int from_file(const char *name, struct tcp *t)
 /* ------------------------------------------------ the file */
 static int mask(struct streams *s, struct streams_report *report)
 {
-	static char standard[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
-	const char *folders[MAPS_FOLDERS_MAX];
 	struct knowledge *k = NULL;
-	size_t count = maps_folders(standard);
-	int r;
+	int r = knowledge_installed(&k, NULL, NULL);
 
-	for (size_t i = 0; i < count; i++)
-		folders[i] = standard[i];
-	r = knowledge_new(&k, folders, count, NULL, NULL);
 	if (r >= 0)
 		r = streams_mask(s, k, report);
 	knowledge_free(k);
@@ -346,15 +340,8 @@ int capture_main(int argc, char *argv[])
 		case 'f':
 			from = optarg;
 			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		case 'V':
-			puts("suntap " SUNTAP_VERSION);
-			return 0;
 		default:
-			fputs("Try \"suntap capture --help\".\n", stderr);
-			return 2;
+			return options_other(c, usage, "capture");
 		}
 	words = argc - optind;
 	if (words != (from ? 1 : 2)) {

@@ -18,6 +18,7 @@
 #include "protocols/maps_folders.h"
 #include "protocols/session.h"
 #include "tool/capture.h"
+#include "tool/options.h"
 #include "tool/output.h"
 #include "tool/transcript.h"
 
@@ -257,15 +258,8 @@ int decode_main(int argc, char *argv[])
 			if (folder_count < FOLDERS_MAX)
 				folders[folder_count++] = optarg;
 			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		case 'V':
-			puts("suntap " SUNTAP_VERSION);
-			return 0;
 		default:
-			fputs("Try \"suntap decode --help\".\n", stderr);
-			return 2;
+			return options_other(c, usage, "decode");
 		}
 	if (optind == argc) {
 		usage(stderr);

@@ -13,6 +13,7 @@
 #include "protocols/map.h"
 #include "protocols/maps_folders.h"
 #include "shared/util.h"
+#include "tool/options.h"
 #include "tool/output.h"
 
 enum { FOLDERS_MAX = 16, CHOSEN_MAX = 512 };
@@ -256,15 +257,8 @@ int maps_main(int argc, char *argv[])
 			if (folder_count < FOLDERS_MAX)
 				folders[folder_count++] = optarg;
 			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		case 'V':
-			puts("suntap " SUNTAP_VERSION);
-			return 0;
 		default:
-			fputs("Try \"suntap maps --help\".\n", stderr);
-			return 2;
+			return options_other(c, usage, "maps");
 		}
 	if (checks != (optind < argc) || (checks && json)) {
 		usage(stderr);

@@ -37,7 +37,7 @@ static void on_frame(void *ctx, const struct frame_info *f)
 		if (c->o->bad_checksum) {
 			struct sim_frame bad = answer;
 
-			c->o->protocol->spoil(&bad);
+			sim_spoil(c->o->protocol, &bad);
 			c->lost |= sim_send(c->o, c->fd, DIR_CLOUD, &bad) < 0;
 		}
 		answered = sim_send(c->o, c->fd, DIR_CLOUD, &answer) == 0;

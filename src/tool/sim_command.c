@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "protocols/maps_folders.h"
 #include "tool/sim_options.h"
 
 enum { SEND_PATIENCE_MS = 10000, RUBBISH_MAX = 32 };
@@ -266,7 +265,7 @@ static const char *set(struct sim_options *o, enum choice choice, const char *te
 		return NULL;
 	case BAD_CHECKSUM:
 		o->bad_checksum = true;
-		return o->protocol->spoil ? NULL : "--bad-checksum: this protocol has no checksum";
+		return o->protocol->checksum ? NULL : "--bad-checksum: this protocol has no checksum";
 	case JSON:
 		o->json = true;
 		return NULL;
@@ -290,13 +289,7 @@ static int misuse(const char *what)
 /* The cloud decodes what it is sent, so it wants the maps; a device needs none. */
 static int load_maps(struct sim_options *o, bool cloud)
 {
-	static char standard[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
-	const char *folders[MAPS_FOLDERS_MAX];
-	size_t count = cloud ? maps_folders(standard) : 0;
-
-	for (size_t i = 0; i < count; i++)
-		folders[i] = standard[i];
-	return knowledge_new(&o->knowledge, folders, count, NULL, NULL);
+	return cloud ? knowledge_installed(&o->knowledge, NULL, NULL) : knowledge_new(&o->knowledge, NULL, 0, NULL, NULL);
 }
 
 int sim_main(int argc, char *argv[])

@@ -256,7 +256,7 @@ static enum result record(struct sim *s, int64_t utc_ms, double sun, bool stored
 	s->o->protocol->record(&s->device, &m, &f, &truth, &second);
 	if (s->o->bad_checksum) {
 		bad = f;
-		s->o->protocol->spoil(&bad);
+		sim_spoil(s->o->protocol, &bad);
 		if ((s->o->transcript ? transcribe(s, &bad, false) : send_frame(s, &bad)) == LOST)
 			return LOST;
 	}

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "protocols/knowledge.h"
-#include "protocols/maps_folders.h"
 
 enum { REPORT_MOST = 400 };
 
@@ -480,14 +479,8 @@ static void nothing_of_ours(void **state)
 
 static int load(void **state)
 {
-	static char folders[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
-	const char *list[MAPS_FOLDERS_MAX];
-	size_t n = maps_folders(folders);
-
 	(void)state;
-	for (size_t i = 0; i < n; i++)
-		list[i] = folders[i];
-	return knowledge_new(&knowledge, list, n, NULL, NULL) < 1;
+	return knowledge_installed(&knowledge, NULL, NULL) < 1;
 }
 
 static int unload(void **state)

@@ -68,6 +68,17 @@ static void empty(void)
 	memset(file, 0, sizeof(file));
 }
 
+/* A new file with so many devices. */
+static void make(int n)
+{
+	struct knowledge *k;
+
+	empty();
+	k = begin(0);
+	fill(k, n);
+	knowledge_free(k);
+}
+
 static void it_outlives_us(void **state)
 {
 	struct knowledge *k;
@@ -149,10 +160,7 @@ static void one_slot_is_damaged(void **state)
 	struct knowledge *k;
 
 	(void)state;
-	empty();
-	k = begin(0);
-	fill(k, 5);
-	knowledge_free(k);
+	make(5);
 	file[1024 * 3 + 500] ^= 1;
 	k = begin(4);
 	assert_int_equal(complaints, 1);
@@ -167,10 +175,7 @@ static void another_version(void **state)
 	struct knowledge *k;
 
 	(void)state;
-	empty();
-	k = begin(0);
-	fill(k, 5);
-	knowledge_free(k);
+	make(5);
 	file[8] ^= 2;
 	k = begin(0);
 	assert_int_equal(complaints, 1);
@@ -190,10 +195,7 @@ static void rubbish(void **state)
 	uint32_t random = 7;
 
 	(void)state;
-	empty();
-	k = begin(0);
-	fill(k, 2);
-	knowledge_free(k);
+	make(2);
 	memcpy(file + 3 * 1024, file + 2 * 1024, 1024);
 	k = begin(2);
 	assert_int_equal(complaints, 1);

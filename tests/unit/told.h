@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "protocols/knowledge.h"
-#include "protocols/maps_folders.h"
 
 struct told {
 	char text[262144];
@@ -135,14 +134,8 @@ static void has_not(const char *want)
 /* Knowledge of devices is new for each test. */
 static int told_setup(void **state)
 {
-	static char folders[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
-	const char *list[MAPS_FOLDERS_MAX];
-	size_t n = maps_folders(folders);
-
 	(void)state;
-	for (size_t i = 0; i < n; i++)
-		list[i] = folders[i];
-	return knowledge_new(&knowledge, list, n, NULL, NULL) < 1;
+	return knowledge_installed(&knowledge, NULL, NULL) < 1;
 }
 
 static int told_teardown(void **state)
