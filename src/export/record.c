@@ -188,9 +188,10 @@ static const char *keep(struct record *r, const char *data, size_t length, size_
 	return at;
 }
 
-static bool room(const struct record *r, size_t length)
+/* For a name and a text of that length, each with its NUL. */
+static bool room(const struct record *r, size_t name_length, size_t length)
 {
-	return length <= RECORD_TEXT_MAX && RECORD_STORE - r->used > length + RECORD_NAME_MAX + 2;
+	return length <= RECORD_TEXT_MAX && RECORD_STORE - r->used >= name_length + length + 2;
 }
 
 /* name: behind SOLAR_ */
@@ -200,7 +201,7 @@ static void take_value(struct record *r, const char *name, size_t name_length, c
 	char *at = r->store + r->used;
 
 	if (r->count == RECORD_VALUES_MAX || name_length == 0 || name_length >= RECORD_NAME_MAX || length == 0 ||
-	    !room(r, length) || *name < 'A' || *name > 'Z') {
+	    !room(r, name_length, length) || *name < 'A' || *name > 'Z') {
 		r->left_out++;
 		return;
 	}
@@ -264,7 +265,7 @@ static void take_suntap(struct record *r, const char *field, size_t name_length,
 		r->repeat = length == 1 && *data == '1';
 		return;
 	}
-	if (r->field_count == RECORD_FIELDS_MAX || name_length >= RECORD_NAME_MAX + 4 || !room(r, length)) {
+	if (r->field_count == RECORD_FIELDS_MAX || name_length >= RECORD_NAME_MAX + 4 || !room(r, name_length, length)) {
 		r->left_out++;
 		return;
 	}

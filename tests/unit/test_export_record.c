@@ -15,19 +15,24 @@
 #include "shared/message_ids.h"
 #include "shared/util.h"
 
+static struct {
+	struct record record;
+	char guard[64];			/* a write beyond the record is seen without a sanitizer, too */
+} *guarded;
 static struct record *record;
 
 static int setup(void **state)
 {
 	(void)state;
-	record = malloc(sizeof(*record));
+	guarded = malloc(sizeof(*guarded));
+	record = guarded ? &guarded->record : NULL;
 	return record ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	free(record);
+	free(guarded);
 	return 0;
 }
 
@@ -190,6 +195,34 @@ static void test_what_is_left_out(void **state)
 	free(large);
 }
 
+/* The longest name with nothing behind it, where there is just room for the name. */
+static void test_full_to_the_last_byte(void **state)
+{
+	char field[RECORD_TEXT_MAX + 16], name[RECORD_NAME_MAX + 8];
+	size_t left;
+
+	(void)state;
+	begin();
+	memset(guarded->guard, 0x5a, sizeof(guarded->guard));
+	for (int i = 0; (left = RECORD_STORE - record->used) > RECORD_NAME_MAX + 3; i++) {
+		memset(field, 'x', sizeof(field));
+		sprintf(field, "SOLAR_V%02d", i);
+		field[9] = '=';
+		/* name and text, each with its NUL */
+		left = left > 4000 ? 2000 : left - (RECORD_NAME_MAX + 3) - 5;
+		record_field(record, field, 10 + left);
+		assert_int_equal(record->left_out, 0);
+	}
+	assert_int_equal(RECORD_STORE - record->used, RECORD_NAME_MAX + 3);
+	memset(name, 'A', sizeof(name));
+	memcpy(name, "SUNTAP_", 7);
+	name[RECORD_NAME_MAX + 3] = '=';
+	record_field(record, name, RECORD_NAME_MAX + 4);
+	assert_true(record->used <= RECORD_STORE);
+	for (size_t i = 0; i < sizeof(guarded->guard); i++)
+		assert_int_equal(guarded->guard[i], 0x5a);
+}
+
 static void test_json(void **state)
 {
 	struct text t = { 0 };
@@ -236,6 +269,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_reading), cmocka_unit_test(test_not_ours), cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_times), cmocka_unit_test(test_texts_are_clean), cmocka_unit_test(test_what_is_left_out),
+		cmocka_unit_test(test_full_to_the_last_byte),
 		cmocka_unit_test(test_json), cmocka_unit_test(test_text),
 	};
 
