@@ -194,6 +194,14 @@ static bool room(const struct record *r, size_t name_length, size_t length)
 	return length <= RECORD_TEXT_MAX && RECORD_STORE - r->used >= name_length + length + 2;
 }
 
+static bool has_value(const struct record *r, const char *name, size_t length)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->values[i].name_length == length && memcmp(r->values[i].name, name, length) == 0)
+			return true;
+	return false;
+}
+
 /* name: behind SOLAR_ */
 static void take_value(struct record *r, const char *name, size_t name_length, const char *data, size_t length)
 {
@@ -215,6 +223,10 @@ static void take_value(struct record *r, const char *name, size_t name_length, c
 		at[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 	}
 	at[name_length] = '\0';
+	if (has_value(r, at, name_length)) {
+		r->left_out++;
+		return;
+	}
 	v->name = at;
 	v->name_length = (uint16_t)name_length;
 	at += name_length + 1;
@@ -244,6 +256,9 @@ static const struct {
 /* Its name is `name_length` long, its text what follows. */
 static void take_suntap(struct record *r, const char *field, size_t name_length, const char *data, size_t length)
 {
+	const char *name;
+	size_t used;
+
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
 		if (ids[i].length == name_length && memcmp(ids[i].field, field, name_length) == 0) {
 			/* An identity that was cut would be another device's. */
@@ -269,7 +284,14 @@ static void take_suntap(struct record *r, const char *field, size_t name_length,
 		r->left_out++;
 		return;
 	}
-	r->fields[r->field_count].name = keep(r, field, name_length, &name_length);
+	used = r->used;
+	name = keep(r, field, name_length, &name_length);
+	if (record_event_field(r, name)) {
+		r->used = used;
+		r->left_out++;
+		return;
+	}
+	r->fields[r->field_count].name = name;
 	r->fields[r->field_count++].text = keep(r, data, length, &length);
 }
 

@@ -4,7 +4,7 @@
  *
  * Whoever may write to the journal may write an entry that looks like ours, so nothing here is believed: identities
  * and texts are cut to a length and made valid UTF-8 without control characters, names are [a-z][a-z0-9_]*, a number is a
- * plain decimal or it is a text. What is too long is left out and counted.
+ * plain decimal or it is a text. What is too long, or has a name that was there already, is left out and counted.
  */
 #ifndef EXPORT_RECORD_H
 #define EXPORT_RECORD_H

@@ -223,6 +223,23 @@ static void test_full_to_the_last_byte(void **state)
 		assert_int_equal(guarded->guard[i], 0x5a);
 }
 
+/* journald takes a name more than once, and keeps no order: neither value is better than the other. */
+static void test_names_are_there_once(void **state)
+{
+	(void)state;
+	begin();
+	give("MESSAGE_ID=" MESSAGE_ID_READING);
+	give("SOLAR_AC_POWER=1");
+	give("SOLAR_AC_POWER=2");
+	give("SOLAR_AC_POWER_2=3");
+	give("SUNTAP_FLOW=1");
+	give("SUNTAP_FLOW=2");
+	assert_true(record_finish(record));
+	assert_int_equal(record->count, 2);
+	assert_int_equal(record->field_count, 1);
+	assert_int_equal(record->left_out, 2);
+}
+
 static void test_json(void **state)
 {
 	struct text t = { 0 };
@@ -269,7 +286,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_reading), cmocka_unit_test(test_not_ours), cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_times), cmocka_unit_test(test_texts_are_clean), cmocka_unit_test(test_what_is_left_out),
-		cmocka_unit_test(test_full_to_the_last_byte),
+		cmocka_unit_test(test_full_to_the_last_byte), cmocka_unit_test(test_names_are_there_once),
 		cmocka_unit_test(test_json), cmocka_unit_test(test_text),
 	};
 
