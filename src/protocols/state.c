@@ -202,17 +202,7 @@ static bool bounded(int64_t v)
 	return v > -(INT64_C(1) << 40) && v < INT64_C(1) << 40;		/* s */
 }
 
-static bool sane(const struct content *s)
-{
-	for (size_t i = 0; i < REGISTER_BLOCKS_MAX; i++)
-		if ((uint32_t)s->blocks[i].first + s->blocks[i].count > 65536)
-			return false;
-	return s->sum == sum_of(s) && *s->logger && is_text(s->logger) && is_text(s->serial) && bounded(s->offset) &&
-	       bounded(s->power_on) && bounded(s->zone) && s->block_count <= REGISTER_BLOCKS_MAX &&
-	       s->record_count <= SAVED_RECORDS;
-}
-
-static bool take_clock(struct device *d, const struct content *s)
+static struct clock clock_of(const struct content *s)
 {
 	struct clock c = {
 		.known = s->clock_known, .has_before = s->clock_before, .recent_count = s->clock_recent,
@@ -222,16 +212,29 @@ static bool take_clock(struct device *d, const struct content *s)
 
 	memcpy(c.recent, s->recent, sizeof(c.recent));
 	memcpy(c.strange, s->strange, sizeof(c.strange));
-	if (!clock_sane(&c))
-		return false;
-	d->clock = c;
-	return true;
+	return c;
+}
+
+static bool sane(const struct content *s)
+{
+	const struct clock c = clock_of(s);
+
+	for (size_t i = 0; i < REGISTER_BLOCKS_MAX; i++)
+		if ((uint32_t)s->blocks[i].first + s->blocks[i].count > 65536)
+			return false;
+	for (size_t i = 0; i < SAVED_RECORDS; i++)
+		if (!bounded(s->records[i].power_on))
+			return false;
+	return s->sum == sum_of(s) && *s->logger && is_text(s->logger) && is_text(s->serial) && bounded(s->offset) &&
+	       bounded(s->power_on) && bounded(s->zone) && s->saved_ns >= 0 && s->block_count <= REGISTER_BLOCKS_MAX &&
+	       s->record_count <= SAVED_RECORDS && clock_sane(&c);
 }
 
 static void take(struct knowledge *k, struct device *d, const struct content *s)
 {
 	const struct map *m = find_map(k, s->totals_map);
 
+	d->clock = clock_of(s);
 	memcpy(d->serial, s->serial, sizeof(d->serial));
 	d->has_live = s->has_live;
 	d->offset = s->offset;
@@ -269,7 +272,7 @@ static size_t take_all(struct knowledge *k)
 		if (!s.sum)
 			continue;
 		d = sane(&s) && k->device_count < DEVICES_MAX ? knowledge_device(k, s.logger) : NULL;
-		if (!d || d->slot || !take_clock(d, &s)) {
+		if (!d || d->slot) {
 			bad++;
 			memset(&st->slots[i], 0, sizeof(st->slots[i]));
 			continue;
