@@ -232,6 +232,12 @@ static bool is_plain_number(const char *s)
 	return !s[at] || (s[at] == '.' && s[at + 1] && s[at + 1 + strspn(s + at + 1, "0123456789")] == '\0');
 }
 
+/* An age can be computed of it without an overflow. */
+static bool is_time(json_int_t ns)
+{
+	return ns >= 0 && ns <= INT64_MAX / 2;
+}
+
 static bool value_from_json(struct mqtt_devices *m, struct mqtt_device *d, const char *name, json_t *o)
 {
 	int number = 0, first = 0;
@@ -249,7 +255,8 @@ static bool value_from_json(struct mqtt_devices *m, struct mqtt_device *d, const
 		return false;
 	if (text)
 		set_text(v, text, strlen(text), number);
-	if (v->meter && json_unpack(json_object_get(o, "meter"), "[F,I,F]", &value, &at, &before) == 0 && isfinite(value))
+	if (v->meter && json_unpack(json_object_get(o, "meter"), "[F,I,F]", &value, &at, &before) == 0 && isfinite(value) &&
+	    isfinite(before) && is_time(at))
 		*v->meter = (struct meter){ .known = true, .value = value, .value_ns = at, .before = before };
 	return true;
 }
@@ -265,7 +272,7 @@ static bool from_json(struct mqtt_devices *m, json_t *o)
 
 	if (json_unpack(o, "{s:i,s:s,s:b,s:s,s:s,s:I,s:I,s:o}", "version", &version, "serial", &serial, "logger", &logger,
 			"via", &via, "model", &model, "time", &time, "entry", &entry, "values", &values) < 0 ||
-	    version != FILE_VERSION || strlen(serial) >= RECORD_ID_MAX || strlen(via) >= HOMEASSISTANT_ID_MAX ||
+	    version != FILE_VERSION || !is_time(time) || !is_time(entry) || strlen(serial) >= RECORD_ID_MAX || strlen(via) >= HOMEASSISTANT_ID_MAX ||
 	    strlen(model) >= RECORD_ID_MAX || via[strspn(via, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")])
 		return false;
 	d = mqtt_devices_get(m, serial, logger);
