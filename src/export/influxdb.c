@@ -187,6 +187,13 @@ static void add_tags(struct text *t, const struct influxdb_settings *s, const st
 	}
 }
 
+/* A field called time is dropped by the server, in silence; and NAME_text is what we call a text. */
+static bool is_taken(const struct record_value *v)
+{
+	return (v->name_length == 4 && memcmp(v->name, "time", 4) == 0) ||
+	       (v->number && v->name_length > 5 && memcmp(v->name + v->name_length - 5, "_text", 5) == 0);
+}
+
 /* false: nothing of it can be sent, and nothing was written */
 static bool add_line(struct text *t, const struct influxdb *x, const struct record *r)
 {
@@ -198,8 +205,7 @@ static bool add_line(struct text *t, const struct influxdb *x, const struct reco
 	for (size_t i = 0; i < r->count; i++) {
 		const struct record_value *v = &r->values[i];
 
-		/* a field called time is dropped by the server, in silence */
-		if ((!v->number && !x->settings->texts) || (v->name_length == 4 && memcmp(v->name, "time", 4) == 0))
+		if ((!v->number && !x->settings->texts) || is_taken(v))
 			continue;
 		text_add(t, &separator, 1);
 		separator = ',';
