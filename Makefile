@@ -19,9 +19,8 @@ PACKAGES := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev
 PACKAGES_DEMO := $(PACKAGES) nftables iproute2 procps util-linux systemd python3
 PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest dbus iputils-ping \
 	influxdb victoria-metrics systemd-journal-remote openssl bsdutils prometheus curl ca-certificates \
-	libnss-systemd mosquitto mosquitto-clients python3-paho-mqtt python3-jsonschema
+	libnss-systemd mosquitto mosquitto-clients python3-paho-mqtt python3-jsonschema libclang-rt-14-dev
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy
-PACKAGES_FUZZ := $(PACKAGES_CHECK) libclang-rt-14-dev
 
 # ---------------------------------------------------------------- flags
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -90,13 +89,12 @@ install_packages = @missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package
 	apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
 	--no-install-recommends $$missing >$(BUILD)/apt.log 2>&1 || { cat $(BUILD)/apt.log; exit 1; }; fi
 
-.PHONY: deps deps-demo deps-check deps-bench deps-fuzz
+.PHONY: deps deps-demo deps-check deps-bench
 deps:       WANTED = $(PACKAGES)
 deps-demo:  WANTED = $(PACKAGES_DEMO)
 deps-check: WANTED = $(PACKAGES_CHECK)
 deps-bench: WANTED = $(PACKAGES_BENCH)
-deps-fuzz:  WANTED = $(PACKAGES_FUZZ)
-deps deps-demo deps-check deps-bench deps-fuzz:
+deps deps-demo deps-check deps-bench:
 	@mkdir -p $(BUILD)
 	$(call install_packages,$(WANTED))
 
@@ -168,6 +166,7 @@ tests: $(UNIT_TESTS) $(TEST_TOOLS)
 check: deps-check
 	@$(MAKE) --no-print-directory -j$$(nproc) CI=1 lint all
 	@$(MAKE) --no-print-directory CI=1 check-unit
+	@$(MAKE) --no-print-directory check-fuzz
 	@$(MAKE) --no-print-directory CI=1 check-system
 
 check-unit: $(UNIT_TESTS)
@@ -232,32 +231,42 @@ uninstall:
 		[ ! -d $(DESTDIR)$$d ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$d; done
 
 # ---------------------------------------------------------------- fuzz
-# A libFuzzer program for each tests/fuzz/fuzz_*.c; it may use all folders. FUZZ=name for one of them. Beside the sources, as
-# programs that run from their build folder find their maps there.
+# A libFuzzer program for each tests/fuzz/fuzz_*.c; it may use all folders, and have a file of one in itself to reach what is
+# static there (its definition then comes before the archive's). FUZZ=name for one of them. Beside the sources, as programs that
+# run from their build folder find their maps there.
 FUZZ_SECONDS ?= 20
 FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_JOBS    ?= 1
 FUZZ_BUILD   := build-fuzz
-FUZZ_FOLDERS := suntapd tool sim decoder protocols shared
+FUZZ_FOLDERS := suntapd tool sim decoder export protocols shared
+FUZZ_FLAGS   := -print_final_stats=1 -verbosity=0 -max_len=16384 -rss_limit_mb=2048 -timeout=10
 
-.PHONY: fuzz fuzz-programs fuzz-corpus
-fuzz: deps-fuzz fuzz-programs fuzz-corpus
-	@for f in $(FUZZ); do \
-		printf '  FUZZ %s, %s s: ' $$f $(FUZZ_SECONDS); mkdir -p $(FUZZ_BUILD)/found/$$f; \
-		$(FUZZ_BUILD)/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -max_len=16384 \
-			-rss_limit_mb=2048 -timeout=10 -artifact_prefix=$(FUZZ_BUILD)/crash-$$f- \
-			$(FUZZ_BUILD)/found/$$f $(FUZZ_BUILD)/corpus/$$f >$(FUZZ_BUILD)/$$f.log 2>&1 || \
-			{ echo; tail -n 60 $(FUZZ_BUILD)/$$f.log; exit 1; }; \
-		sed -n 's/^stat::number_of_executed_units: //p' $(FUZZ_BUILD)/$$f.log; done
+.PHONY: fuzz check-fuzz fuzz-programs fuzz-corpus
+fuzz: deps-check fuzz-programs
+	@$(MAKE) --no-print-directory -j$(FUZZ_JOBS) $(FUZZ:%=fuzz-run-%)
+
+# All seeds and what two seconds of each find more.
+check-fuzz: fuzz-programs
+	@rm -rf $(FUZZ_BUILD)/check
+	@$(MAKE) --no-print-directory -j$$(nproc) FUZZ_SECONDS=2 FUZZ_FOUND=check $(FUZZ:%=fuzz-run-%)
+
+fuzz-run-%: fuzz-corpus
+	@mkdir -p $(FUZZ_BUILD)/$(or $(FUZZ_FOUND),found)/$*
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(FUZZ_BUILD)/fuzz_$* $(FUZZ_FLAGS) -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ_BUILD)/crash-$*- \
+		$(FUZZ_BUILD)/$(or $(FUZZ_FOUND),found)/$* $(FUZZ_BUILD)/corpus/$* >$(FUZZ_BUILD)/$*.log 2>&1 || \
+		{ echo "  FUZZ $*:"; tail -n 60 $(FUZZ_BUILD)/$*.log; exit 1; }
+	@echo "  FUZZ $*, $(FUZZ_SECONDS) s: $$(sed -n 's/^stat::number_of_executed_units: //p' $(FUZZ_BUILD)/$*.log)"
 
 fuzz-programs:
 	@$(MAKE) --no-print-directory -j$$(nproc) CC=clang BUILD=$(FUZZ_BUILD) SANITIZE=fuzzer-no-link,address,undefined \
 		$(FUZZ_FOLDERS:%=$(FUZZ_BUILD)/%.a)
 	@$(MAKE) --no-print-directory -j$$(nproc) CC=clang $(FUZZ:%=$(FUZZ_BUILD)/fuzz_%)
 
-$(FUZZ_BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard $(FUZZ_BUILD)/*.a)
+$(FUZZ_BUILD)/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(wildcard $(FUZZ_BUILD)/*.a)
 	@echo "  LINK $@"
-	$(Q)clang $(CPPFLAGS) -g -O1 -std=gnu17 -fsanitize=fuzzer,address,undefined -o $@ $< \
-		$(FUZZ_FOLDERS:%=$(FUZZ_BUILD)/%.a) -Wl,--as-needed $(sort $(foreach f,$(FUZZ_FOLDERS),$(LIBS_$(f))))
+	$(Q)clang $(CPPFLAGS) -g -O1 -std=gnu17 -fsanitize=fuzzer,address,undefined -o $@ $< -Wl,-z,muldefs \
+		-Wl,--start-group $(FUZZ_FOLDERS:%=$(FUZZ_BUILD)/%.a) -Wl,--end-group -Wl,--as-needed \
+		$(sort $(foreach f,$(FUZZ_FOLDERS),$(LIBS_$(f))))
 
 # From tests/vectors, and from tests/fuzz/corpus/NAME where there is one.
 fuzz-corpus:
@@ -295,13 +304,13 @@ help:
 	@printf '%s\n' \
 		'make              build/suntapd, build/suntap-decoder, build/suntap' \
 		'make demo         as root: captured bytes through the real thing, in network namespaces' \
-		'make check        as root: build without warnings, lint, unit tests, whole-system tests' \
+		'make check        as root: build without warnings, lint, unit tests, fuzzers for 2 s each, whole-system tests' \
 		'make asan         as root: the tests under ASan and UBSan' \
 		'make soak         as root: the system tests, ten times as long' \
 		'make fuzz         a fuzzer for each parser; FUZZ_SECONDS=20, FUZZ=name' \
 		'make bench        as root: beside HAProxy and beside plain forwarding' \
 		'make lint         headers alone, gcc and clang, cppcheck, manuals, scripts' \
-		'make deps         what a build needs, by apt; also deps-demo, deps-check, deps-bench, deps-fuzz' \
+		'make deps         what a build needs, by apt; also deps-demo, deps-check, deps-bench,' \
 		'make install      PREFIX=/usr DESTDIR=' \
 		'make uninstall    the same PREFIX and DESTDIR; leaves your configuration' \
 		'make clean        BUILD=build' \

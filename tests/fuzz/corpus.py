@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Seeds for a fuzzer: python3 corpus.py NAME FOLDER
 
-config: the example and what the tests use. transcript: the vectors as they are. pcap: nothing, it starts from libFuzzer's own.
-All others: the bytes of each vector, as one stream. tests/fuzz/corpus/NAME/ is added where it exists.
+config, settings: the examples. map: the maps. transcript: the vectors as they are. json, influxdb … : journal entries, see
+fuzz.h. Files and memory of other kinds: nothing but tests/fuzz/corpus/NAME/, which is added for all. All others: the bytes of
+each vector, as one stream.
 """
 import glob
 import os
+import re
 import shutil
 import sys
 
@@ -24,15 +26,45 @@ def stream(text):
     return b"".join(bytes.fromhex(line[2:]) for line in lines if line[:2] in ("> ", "< "))
 
 
+def message_ids():
+    with open(os.path.join(TOP, "src", "shared", "message_ids.h"), encoding="utf-8") as f:
+        return re.findall(r'"([0-9a-f]{32})"', f.read())
+
+
+def entries(head):
+    """One entry for each kind of message, and all of them together; `head`: bytes that the fuzzer has before them."""
+    who = ["SUNTAP_SERIAL=R170000000000001", "SUNTAP_LOGGER=2700000001", "SUNTAP_DEVICE=roof", "SUNTAP_PROTOCOL=solarman-v5",
+           "SUNTAP_MODEL=4 inputs, \u00b0", "SUNTAP_TIME=2024-05-01T10:00:00.25Z", "SUNTAP_TIME_SOURCE=device"]
+    values = ["SOLAR_PV1_VOLTAGE=31.2", "SOLAR_AC_L1_L2_VOLTAGE=400.1", "SOLAR_ENERGY_TOTAL=1180.4", "SOLAR_ENERGY_TODAY=1.5",
+              "SOLAR_FAULT_CODE_3=0", "SOLAR_ALARM_BITS=4", "SOLAR_BATTERY2_SOC=55", "SOLAR_STATUS=a \"b\\\u00df", "SOLAR_GRID_POWER=-12",
+              "SOLAR_FIRMWARE_VERSION=V1.0", "SOLAR_LOGGER_MAC=80-F3-DA-00-00-01", "SOLAR_WIFI_SIGNAL=80", "SOLAR_OPERATING_TIME=4711"]
+    events = ["MESSAGE=what happened", "SUNTAP_LOST=4711", "SUNTAP_BYTES_DEVICE=100", "SUNTAP_BYTES_CLOUD=200", "SUNTAP_FLOW=1"]
+    every = b""
+    for n, message in enumerate(message_ids()):
+        fields = ["MESSAGE_ID=" + message] + who + (values if n < 2 else events)
+        entry = b"\x1e".join(field.encode() for field in fields)
+        every += entry + b"\x1d"
+        yield message, head + entry
+    yield "all", head + every
+    yield "flags", head + b"\x1e".join(f.encode() for f in ["MESSAGE_ID=" + message_ids()[0], "SUNTAP_HISTORIC=1", "SUNTAP_REPEAT=1"])
+
+
+ENTRIES = {"json": b"", "influxdb": b"\x43\x01", "splunk": b"\x01", "metrics": b"\x01", "mqtt": b"\x01"}
+
+
 def seeds(name):
-    if name == "config":
+    if name in ("config", "settings"):
         with open(os.path.join(TOP, "config.example.ini"), "rb") as f:
             yield "example", f.read()
+    elif name in ENTRIES:
+        yield from entries(ENTRIES[name])
+    elif name in ("cursors", "devices", "dns", "flows", "ring", "state"):
+        return
     elif name == "map":
         for path in glob.glob(os.path.join(TOP, "maps", "*.ini")):
             with open(path, "rb") as f:
                 yield os.path.basename(path), f.read()
-    elif name in ("transcript", "decode"):
+    elif name == "transcript":
         for case, text in vectors():
             yield case, text.encode()
     else:
