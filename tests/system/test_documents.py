@@ -22,6 +22,30 @@ IDS = dict(re.findall(r'#define MESSAGE_ID_(\w+)\s+"([0-9a-f]{32})"', text("src/
 PAGE = text("man/suntap.journal-fields.7")
 
 
+LIBRARIES = {"seccomp.h": "libseccomp", "cap-ng.h": "libcap-ng", "ini.h": "inih", "jansson.h": "jansson", "zlib.h": "zlib",
+             "microhttpd.h": "libmicrohttpd", "mosquitto.h": "libmosquitto", "resolv.h": "libresolv"}
+
+
+def folders_of_the_table():
+    return re.findall(r"^\| `src/(\w+)` \| .* \| (.*) \|$", text("docs/architecture.md"), re.M)
+
+
+def test_what_each_folder_may_use():
+    """The table in docs/architecture.md against the includes: no more is used, and no more is allowed than is used."""
+    assert sorted(name for name, _ in folders_of_the_table()) == sorted(os.listdir(os.path.join(TOP, "src")))
+    for folder, may in folders_of_the_table():
+        at = os.path.join(TOP, "src", folder)
+        code = "".join(text("src", folder, name) for name in os.listdir(at))
+        used = set(re.findall(r'^#include "(\w+)/', code, re.M)) - {folder}
+        for header in re.findall(r"^#include <(.*)>", code, re.M):
+            found = re.match(r"systemd/(sd-\w+)\.h|(lib\w+)/|(curl|pcap)/", header)
+            if found:
+                used.add(found[1] or found[2] or f"lib{found[3]}")
+            elif header in LIBRARIES:
+                used.add(LIBRARIES[header])
+        assert set(re.sub(r"[`]|\([^)]*\)", "", may).replace(" ", "").split(",")) == used, folder
+
+
 def test_ids_in_the_manual():
     told = {name: number for number, name in re.findall(r"\.It Li ([0-9a-f]{32})\n\.Dv (\w+)", PAGE)}
     assert told == IDS and len(set(IDS.values())) == len(IDS)
