@@ -53,7 +53,7 @@ class System:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
 
     def run(self, command, check=True):
-        self.process.stdin.write(f"( {command}\n) </dev/null 2>&1; echo; echo =-= $?\n")
+        self.process.stdin.write(f"( {command}\n) </dev/null 2>&1; set -- $?; echo; echo =-= $1\n")
         self.process.stdin.flush()
         lines = []
         for line in self.process.stdout:
