@@ -21,6 +21,7 @@ PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-de
 	influxdb victoria-metrics systemd-journal-remote openssl bsdutils prometheus curl ca-certificates \
 	libnss-systemd mosquitto mosquitto-clients python3-paho-mqtt python3-jsonschema libclang-rt-14-dev
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy
+PACKAGES_VM := $(PACKAGES_CHECK) qemu-system-x86 qemu-system-common busybox-static kmod cpio
 
 # ---------------------------------------------------------------- flags
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -89,12 +90,13 @@ install_packages = @missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package
 	apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
 	--no-install-recommends $$missing >$(BUILD)/apt.log 2>&1 || { cat $(BUILD)/apt.log; exit 1; }; fi
 
-.PHONY: deps deps-demo deps-check deps-bench
+.PHONY: deps deps-demo deps-check deps-bench deps-vm
 deps:       WANTED = $(PACKAGES)
 deps-demo:  WANTED = $(PACKAGES_DEMO)
 deps-check: WANTED = $(PACKAGES_CHECK)
 deps-bench: WANTED = $(PACKAGES_BENCH)
-deps deps-demo deps-check deps-bench:
+deps-vm:    WANTED = $(PACKAGES_VM)
+deps deps-demo deps-check deps-bench deps-vm:
 	@mkdir -p $(BUILD)
 	$(call install_packages,$(WANTED))
 
@@ -180,6 +182,16 @@ check-system: all $(TEST_TOOLS)
 # The same tests, longer and with more of everything.
 soak: deps-check
 	@$(MAKE) --no-print-directory SUNTAP_SOAK=$(or $(SUNTAP_SOAK),10) check-system
+
+# ---------------------------------------------------------------- vm
+# Debian's own kernel under qemu, with 512 MiB: what needs cgroup controllers, modules, capabilities that a container has not.
+VM_TESTS ?= tests/system/test_service.py tests/system/test_survival.py tests/system/test_export_service.py tests/vm
+
+.PHONY: check-vm
+check-vm: deps-vm
+	@$(MAKE) --no-print-directory -j$$(nproc) all tests
+	@tests/lab/vm-lab --net --memory 512 --timeout 3000 -- env SUNTAP_VM=1 SUNTAP_SLOWER=8 BUILD=$(abspath $(BUILD)) \
+		$(PYTHON) -B -m pytest -p no:cacheprovider $(PYTEST) $(VM_TESTS)
 
 # ---------------------------------------------------------------- asan
 # The tests of `make check`, under AddressSanitizer (with leaks) and UndefinedBehaviorSanitizer.
@@ -307,10 +319,11 @@ help:
 		'make check        as root: build without warnings, lint, unit tests, fuzzers for 2 s each, whole-system tests' \
 		'make asan         as root: the tests under ASan and UBSan' \
 		'make soak         as root: the system tests, ten times as long' \
+		'make check-vm     as root: the service on Debian'"'"'s kernel, in qemu; about ten minutes' \
 		'make fuzz         a fuzzer for each parser; FUZZ_SECONDS=20, FUZZ=name' \
 		'make bench        as root: beside HAProxy and beside plain forwarding' \
 		'make lint         headers alone, gcc and clang, cppcheck, manuals, scripts' \
-		'make deps         what a build needs, by apt; also deps-demo, deps-check, deps-bench,' \
+		'make deps         what a build needs, by apt; also deps-demo, deps-check, deps-bench, deps-vm' \
 		'make install      PREFIX=/usr DESTDIR=' \
 		'make uninstall    the same PREFIX and DESTDIR; leaves your configuration' \
 		'make clean        BUILD=build' \

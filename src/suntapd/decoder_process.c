@@ -65,6 +65,18 @@ static void find_program(char ret[PATH_MAX])
 	strcpy(ret, SUNTAP_LIBEXEC "/suntap-decoder");
 }
 
+/* Where memory is short it is the decoder that goes. A process that is not dumpable may not even change its own entry. */
+static void offer_to_oom_killer(void)
+{
+	int fd;
+
+	prctl(PR_SET_DUMPABLE, 1);	/* as it is after exec, too, until the decoder locks itself in */
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "1000", 4) < 0)
+		return;		/* the kernel chooses by size, then */
+	close(fd);
+}
+
 /* In the new process: only async-signal-safe calls. fds in the order of enum control_fd. */
 static void become_decoder(const struct decoder_process *p, int *fds)
 {
@@ -88,6 +100,7 @@ static void become_decoder(const struct decoder_process *p, int *fds)
 	}
 	if (close_range(CONTROL_FD_END, ~0U, 0) < 0)
 		_exit(EXIT_FAILURE);
+	offer_to_oom_killer();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* as a user other than root nothing else would give our capability to what is executed */

@@ -14,6 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
 LAB = os.path.join(TOP, "tests", "lab", "systemd-lab")
+INSIDE = "SUNTAP_VM" in os.environ      # `make check-vm`: pytest itself runs in the booted system
 PATIENCE = 20 * SLOWER      # s
 
 CLOUD = "203.0.113.10"
@@ -48,9 +49,13 @@ class System:
     def __init__(self, root, more=None, timeout=600):
         copies = [f"{root}/usr:/usr", f"{root}/etc:/etc", f"{TOP}/tests/demo/player.py:/opt/player.py"]
         copies += [f"{source}:{target}" for source, target in (more or {}).items()]
-        self.process = subprocess.Popen(
-            [LAB, "--net", "--timeout", str(timeout), *[a for c in copies for a in ("--copy", c)], "--", "bash", "--norc"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
+        shell = ["bash", "--norc"]
+        if INSIDE:
+            for source, target in (c.split(":") for c in copies):
+                subprocess.run(["cp", "-a", "-T", source, target], check=True)
+        else:
+            shell = [LAB, "--net", "--timeout", str(timeout), *[a for c in copies for a in ("--copy", c)], "--", *shell]
+        self.process = subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
 
     def run(self, command, check=True):
         self.process.stdin.write(f"( {command}\n) </dev/null 2>&1; set -- $?; echo; echo =-= $1\n")
@@ -132,11 +137,9 @@ def vector(name):
 
 
 # ---------------------------------------------------------------- the tests
-def test_unit_is_exposed_little(installed):
-    unit = os.path.join(installed, "usr/lib/systemd/system/suntapd.service")
-    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", unit],
-                          capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout.splitlines()[-1]
+def test_unit_is_exposed_little(system):
+    """At most 1.5: where it is more, the command fails."""
+    print(system.run("systemd-analyze security --no-pager --threshold=15 suntapd | tail -n 1; exit ${PIPESTATUS[0]}"))
 
 
 def test_unit_is_without_fault(system):
@@ -156,6 +159,7 @@ def test_runs_with_one_capability_and_the_decoder_with_none(system):
     assert int(of[main]["CapEff"], 16) == int(of[main]["CapBnd"], 16) == 1 << 12      # CAP_NET_ADMIN
     assert [int(of[child][c], 16) for c in ("CapEff", "CapPrm", "CapAmb")] == [0, 0, 0]
     assert of[child]["Seccomp"] == "2"
+    assert system.run(f"cat /proc/{child}/oom_score_adj") == "1000"
 
 
 def test_reading_of_a_captured_frame(system):
@@ -276,7 +280,8 @@ def test_does_not_start_with_a_bad_configuration(system, text):
     assert "suntapd" in system.run("systemctl start suntapd", check=False)
     assert (system.show("ActiveState"), system.show("ExecMainStatus")) == ("failed", "78")
     assert "suntap" not in system.run("nft list ruleset")
-    assert "/etc/suntap/suntap.ini" in system.run(f"journalctl -u suntapd --since @{since} _COMM=suntapd --no-pager -o cat")
+    # of a process that has ended journald may not have learnt the name: the unit has to do
+    assert "/etc/suntap/suntap.ini" in system.run(f"journalctl --sync; journalctl -u suntapd --since @{since} --no-pager -o cat")
 
 
 # ---------------------------------------------------------------- install, without a system

@@ -10,10 +10,12 @@ import time
 
 import pytest
 
-from test_service import BUILD, SERVICE, System, make
+from test_service import BUILD, INSIDE, SERVICE, System, make
 
 SOAK = int(os.environ.get("SUNTAP_SOAK", "1"))
+SLOW = 20 if INSIDE else 1      # an emulated processor
 INI = "[device roof]\nsource = 192.168.50.0/24\nports = 5001\nmax_flows = 5000\n"
+BULK = f"--flows 8 --bytes {60_000_000 // SLOW} --exact --read-rate {15_000_000 // SLOW}"
 CLIENT = "ip netns exec inverter /opt/peer client --timeout 120 {options} 203.0.113.10 5001"
 
 
@@ -84,17 +86,17 @@ def systemd_anew(s):
 
 
 def test_kill_9_in_the_middle_of_transfers(system):
-    done, reports = transfer(system, "--flows 8 --bytes 60000000 --exact --read-rate 15000000", kill, 20 * SOAK)
+    done, reports = transfer(system, BULK, kill, 20 * SOAK)
     check(done, reports, "kill -9")
 
 
 def test_restart_in_the_middle_of_transfers(system):
-    done, reports = transfer(system, "--flows 8 --bytes 60000000 --exact --read-rate 15000000", restart, 10 * SOAK)
+    done, reports = transfer(system, BULK, restart, 10 * SOAK)
     check(done, reports, "systemctl restart")
 
 
 def test_watchdog_in_the_middle_of_transfers(system):
-    done, reports = transfer(system, "--flows 8 --bytes 40000000 --exact --read-rate 8000000", hang, 1 * SOAK)
+    done, reports = transfer(system, BULK, hang, 1 * SOAK)
     check(done, reports, "hang")
 
 
