@@ -14,7 +14,7 @@ static void member(struct text *t, const char *name, const char *value)
 	text_json(t, value, SIZE_MAX);
 }
 
-void json_values(struct text *t, const struct record *r)
+static void json_values(struct text *t, const struct record *r)
 {
 	text_add(t, "{", 1);
 	for (size_t i = 0; i < r->count; i++) {

@@ -12,6 +12,5 @@
  * "type":"event", "message_id" and "fields". Numbers have the journal's digits.
  */
 void json_record(struct text *t, const struct record *r);
-void json_values(struct text *t, const struct record *r);	/* {"pv1_voltage":35.3,…} */
 
 #endif

@@ -15,6 +15,8 @@
  *
  * Login and configuration hold a password, names and addresses: their bytes are marked as private, and
  * of a login only a user name that is the battery's own serial is told.
+ *
+ * Sources: tidalvirus/alphaess-server, 230delphi/alphaess-to-mqtt; what was captured is in tests/vectors/alphaess.
  */
 #include <string.h>
 

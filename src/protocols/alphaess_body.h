@@ -31,6 +31,7 @@ struct body_csv {
 	size_t header_length, columns;
 };
 
+/* false: the first line is no header (one column alone, or too many). The bytes have to live as long as csv. */
 bool body_csv_start(struct body_csv *csv, const uint8_t *bytes, size_t length);
 /* 1: a row, its values told. 0: no more. -1: a row that has not the columns of the header, passed over. */
 int body_csv_row(struct body_csv *csv, body_fn tell, void *ctx);

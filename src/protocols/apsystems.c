@@ -18,6 +18,9 @@
  *
  * The ECU's clock is that of its own zone, which it does not tell: whether a record was stored is seen
  * by how much its time falls behind that of the others (is_stored()).
+ *
+ * Sources: HAEdwin/homeassistant-apsystems_ecu_proxy, msp1974/apsystems_ecu_proxy, and of the ECU's firmware
+ * tomyqg/STM32_RTT_F107 and syfchao/STM32_RTT_F107 (facts only); what was captured is in tests/vectors/apsystems.
  */
 #include "protocols/apsystems.h"
 

@@ -20,9 +20,9 @@ struct apsystems {
 
 bool aps_digits(const uint8_t *p, size_t n);
 unsigned int aps_number(const uint8_t *p, size_t n);		/* of digits, at most 9 */
-bool aps_time(const uint8_t *p, int64_t *ret);			/* YYYYMMDDhhmmss */
+bool aps_time(const uint8_t *p, int64_t *ret);			/* YYYYMMDDhhmmss; s since 1970 of that wall clock */
 void aps_id(char *out, const uint8_t *p);			/* 13 bytes with the NUL */
-void aps_set_time(struct reading *r, int64_t seconds);
+void aps_set_time(struct reading *r, int64_t seconds);		/* as aps_time() gives them */
 /* Which map reads it: version, command or type as hexadecimal digits (see maps/apsystems-*.ini). */
 const struct map *aps_map(const struct decoder *d, uint32_t layout, size_t length);
 /* Runs it; measurements of the reading, and a note where a field could not be read. */

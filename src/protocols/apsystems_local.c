@@ -6,6 +6,8 @@
  *	reply:	 APS11, length, command, status (2), from 15 on by command (0001: from 13), END
  *
  * A reply tells neither the ECU nor the day it was asked for; the request before it does.
+ *
+ * Sources: npeter/ioBroker.apsystems-ecu, ksheumaker/homeassistant-apsystems_ecur, mi-hol/readAPSystemsECU, fligneul/aps2mqtt.
  */
 #include <string.h>
 

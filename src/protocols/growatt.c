@@ -18,6 +18,9 @@
  * bytes before a header look like one. So where nothing good was seen yet (START) or after something
  * odd (SEARCH) the body has to begin with a serial; in SYNC a length is believed even if the checksum is
  * wrong, as some loggers get it wrong always.
+ *
+ * Sources: johanmeijer/grott, sciurius/Growatt-WiFi-Tools, vnbaaij/GrowattMonitor, Resident-X/go-grott, robertzaage/GroBro
+ * (version 07) and others; what was captured is in tests/vectors/growatt.
  */
 #include "protocols/growatt.h"
 

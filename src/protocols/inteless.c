@@ -23,6 +23,8 @@
  *
  * The login carries the dongle's register key, which is as good as a password: no bytes of a login
  * ever leave this file.
+ *
+ * Sources: bmerry/sunsniff, martinville/SolarProxxie, kellerza/sunsynk; what was captured is in tests/vectors/inteless.
  */
 #include <string.h>
 

@@ -166,7 +166,7 @@ struct map {
 
 struct map *map_free(struct map *m);	/* returns NULL; takes NULL */
 
-/* ------------------------------------------------ loading (map_load.c) */
+/* ------------------------------------------------ loading (map_load.c, and the files it names) */
 struct map_files {		/* name of each file and where it is; sorted by name */
 	char (*names)[64];
 	char (*paths)[4096];
@@ -237,6 +237,10 @@ struct map_item map_item_of_text(const uint8_t *text, size_t length);	/* ITEM_DE
 /* Year (2000 … 2099), month, day, hour, minute, second to seconds since 1970; false: no such moment. */
 bool map_wall_seconds(const unsigned int t[6], int64_t *ret);
 
+/*
+ * Whether the map is one for records of this protocol and length (of the payload, bytes), chosen by this key ("sensor_list", …)
+ * with this value; key_name NULL: for those that no key chooses.
+ */
 bool map_fits_record(const struct map *m, const char *protocol, const char *key_name, uint32_t key,
 		     size_t length);
 bool map_has_registers(const struct map *m, uint32_t first, uint32_t count);	/* any of them */

@@ -6,6 +6,9 @@
  * request that is, a carrier says by a number (tag). Where the number does not fit (proxies count
  * anew), the one open request of the same shape is taken; if two of different registers would do,
  * none is: no values are better than values of other registers.
+ *
+ * Sources: s-allius/tsun-gen3-proxy, davidrapan/ha-solarman, kbialek/deye-inverter-mqtt, jmccrohan/pysolarmanv5,
+ * bmerry/sunsniff; what was captured is in tests/vectors/modbus.
  */
 #include "protocols/modbus.h"
 

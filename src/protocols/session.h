@@ -43,6 +43,7 @@ enum session_verdict {
 struct session_events {
 	void (*verdict)(void *ctx, enum session_verdict verdict, const char *text);
 	void (*frame)(void *ctx, const struct frame_info *frame);
+	/* Bytes that are in no frame; and those of a frame that did not come whole. Each byte is told once. */
 	void (*skip)(void *ctx, enum dir dir, uint64_t length);
 	void (*partial)(void *ctx, enum dir dir, uint64_t length);
 	void (*reading)(void *ctx, const struct reading *reading);
@@ -79,7 +80,7 @@ void knowledge_save(struct knowledge *k);
 
 struct session;
 
-/* protocol: NULL to detect it, else its name (-EINVAL if unknown). k, events and ctx stay the caller's. */
+/* protocol: NULL to detect it, else its name. k, events and ctx stay the caller's. 0, -EINVAL: no such protocol, -ENOMEM. */
 int session_new(struct session **ret, struct knowledge *k, const char *protocol,
 		const struct session_events *events, void *ctx);
 struct session *session_free(struct session *s);	/* returns NULL; takes NULL; tells nothing */

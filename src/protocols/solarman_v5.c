@@ -15,6 +15,9 @@
  *
  * A record's time is the logger's working time + an offset that it learnt from the cloud's answers.
  * An offset belongs to one power-on; record_time() has the rules for stored records.
+ *
+ * Sources: s-allius/tsun-gen3-proxy, Hypfer/deye-microinverter-cloud-free, schasan/deye-mitm, jmccrohan/pysolarmanv5,
+ * serek4/node-red-sofar-inverter, bmerry/sunsniff; what was captured is in tests/vectors/solarman-v5.
  */
 #include <string.h>
 

@@ -11,6 +11,8 @@
  * No checksum: the length is believed, and what the data says is taken only as far as it is whole.
  * Stored records come from a flash that may have been written twice, hence the checks of read_items().
  * All times are the device's wall clock.
+ *
+ * Source: s-allius/tsun-gen3-proxy, the only public one; what was captured is in tests/vectors/tsun-gen3.
  */
 #include <string.h>
 #include <time.h>
