@@ -243,8 +243,9 @@ static void take_value(struct metrics *m, struct device *d, const struct record 
 	double number = record_number(v);
 	struct value *mine;
 
-	if (strcmp(v->name, "firmware_version") == 0)
-		snprintf(d->firmware, sizeof(d->firmware), "%.*s", (int)sizeof(d->firmware) - 1, v->text);
+	/* One that is cut might end in half a character, for which a scraper refuses all of its scrape. */
+	if (strcmp(v->name, "firmware_version") == 0 && v->text_length < sizeof(d->firmware))
+		memcpy(d->firmware, v->text, v->text_length + 1u);
 	if (!v->number || r->kind != RECORD_READING || !isfinite(number))
 		return;
 	mine = value_of(m, d, v->name);
@@ -352,6 +353,12 @@ static bool is_fresh(const struct metrics *m, const struct value *v, int64_t now
 	return v->at_ns && now_ns - v->at_ns <= limit;
 }
 
+/* What we say of a device ourselves: a family is described once. */
+static bool is_ours(const struct metric *m)
+{
+	return strcmp(m->family, "solar_device") == 0 || strcmp(m->family, "solar_last_reading_timestamp_seconds") == 0;
+}
+
 static bool one_family(const struct sample *a, const struct sample *b)
 {
 	return strcmp(a->metric.family, b->metric.family) == 0;
@@ -390,7 +397,8 @@ static void write_values(struct metrics *m, struct text *t, bool open, int64_t n
 
 			samples[n].device = &m->devices[i];
 			samples[n].value = v;
-			n += is_fresh(m, v, now_ns) && metric_name(v->name, m->base, &samples[n].metric);
+			n += is_fresh(m, v, now_ns) && metric_name(v->name, m->base, &samples[n].metric) &&
+			     !is_ours(&samples[n].metric);
 		}
 	qsort(samples, n, sizeof(*samples), by_family);
 	for (size_t i = 0, end; i < n; i = end) {
