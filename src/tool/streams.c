@@ -315,7 +315,8 @@ static void mask_stream(struct streams *s, struct stream *st)
 			mask_bytes(s->mask, bytes, p->length);
 	}
 	for (int d = 0; d < DIR_COUNT; d++)
-		mask_bytes(s->mask, st->bytes[d] + st->told[d], st->length[d] - st->told[d]);
+		if (st->told[d] < st->length[d])
+			mask_bytes(s->mask, st->bytes[d] + st->told[d], st->length[d] - st->told[d]);
 }
 
 struct ends {
