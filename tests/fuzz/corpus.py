@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Seeds for a fuzzer: python3 corpus.py NAME FOLDER
 
-config, settings: the examples. map: the maps. transcript: the vectors as they are. json, influxdb … : journal entries, see
+config, settings: the example. map: the maps. transcript: the vectors as they are. streams: those as captures. json, influxdb … : journal entries, see
 fuzz.h. Files and memory of other kinds: nothing but tests/fuzz/corpus/NAME/, which is added for all. All others: the bytes of
 each vector, as one stream.
 """
@@ -9,6 +9,7 @@ import glob
 import os
 import re
 import shutil
+import struct
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -24,6 +25,22 @@ def vectors():
 def stream(text):
     lines = text.split("\n---")[0].splitlines()
     return b"".join(bytes.fromhex(line[2:]) for line in lines if line[:2] in ("> ", "< "))
+
+
+def captures():
+    """Each vector as a pcap: packets with IPv4 and TCP heads (link type 101), from the device and back."""
+    for case, text in vectors():
+        packets, at = [], [1000, 5000]
+        for line in text.split("\n---")[0].splitlines():
+            if line[:2] not in ("> ", "< "):
+                continue
+            back, data = line[0] == "<", bytes.fromhex(line[2:])
+            ends, ports = [bytes([192, 168, 1, 2]), bytes([203, 0, 113, 10])], [40000, 10000]
+            tcp = struct.pack(">HHIIBBHHH", ports[back], ports[not back], at[back], at[not back], 0x50, 0x18, 8192, 0, 0)
+            ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40 + len(data), 0, 0, 64, 6, 0, ends[back], ends[not back])
+            packets.append(struct.pack("<IIII", 1714557600 + len(packets), 0, 40 + len(data), 40 + len(data)) + ip + tcp + data)
+            at[back] += len(data)
+        yield case, struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 262144, 101) + b"".join(packets)
 
 
 def message_ids():
@@ -67,6 +84,14 @@ def seeds(name):
     elif name == "transcript":
         for case, text in vectors():
             yield case, text.encode()
+    elif name == "streams":
+        yield from captures()
+    elif name == "sim":
+        protocols = ["solarman-", "tsun-gen3", "inteless", "growatt", "alphaess", "apsystems"]
+        for case, text in vectors():
+            for number, protocol in enumerate(protocols):
+                if case.startswith(protocol):
+                    yield case, bytes([number]) + stream(text)
     else:
         for case, text in vectors():
             yield case, stream(text)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* fuzz.h - what fuzzers share: the maps, and bytes as journal entries */
+/* fuzz.h - what fuzzers share: the maps, sums made right, bytes as journal entries */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -9,6 +9,7 @@
 
 #include "export/record.h"
 #include "protocols/maps_folders.h"
+#include "protocols/modbus.h"
 #include "protocols/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,6 +35,34 @@ static inline struct knowledge *fuzz_knowledge(void)
 		list[i] = folders[i];
 	MUST(knowledge_new(&k, list, n, NULL, NULL) > 0);
 	return k;
+}
+
+/* Makes sums right, so that what is behind them is tried too. */
+static inline void fuzz_mend(uint8_t *p, size_t size)
+{
+	for (size_t i = 0; i + 13 <= size; i++) {
+		size_t n = (size_t)(p[i + 1] | p[i + 2] << 8) + 13, k;
+		uint8_t sum = 0;
+
+		if (p[i] != 0xa5 || p[i + 3] != 0x10 || n > size - i)
+			continue;
+		for (k = i + 1; k < i + n - 2; k++)
+			sum = (uint8_t)(sum + p[k]);
+		p[k] = sum;
+		p[k + 1] = 0x15;
+		i += n - 1;
+	}
+	for (size_t i = 0; i + 9 <= size; i++) {	/* AlphaESS */
+		size_t n = (size_t)(p[i + 5] << 8 | p[i + 6]) + 7;
+		uint16_t crc;
+
+		if (p[i] != 1 || (p[i + 1] != 1 && p[i + 1] != 2) || p[i + 3] || p[i + 4] || n > size - i - 2)
+			continue;
+		crc = modbus_crc(p + i, n);
+		p[i + n] = (uint8_t)(crc >> 8);
+		p[i + n + 1] = (uint8_t)crc;
+		i += n + 1;
+	}
 }
 
 enum { FUZZ_FIELD_END = 0x1e, FUZZ_ENTRY_END = 0x1d };

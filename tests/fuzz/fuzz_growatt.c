@@ -4,15 +4,8 @@
  *
  * fuzz_session can not guess checksums; here they are made good, so that bodies are read.
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "protocols/maps_folders.h"
-#include "protocols/modbus.h"
-#include "protocols/session.h"
+#include "fuzz.h"
 #include "protocols/vocabulary.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { HEAD = 8, FRAME_MAX = 8200 };
 
@@ -51,21 +44,13 @@ static const struct session_events events = {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char standard[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
 	static struct knowledge *k;
-	const char *folders[MAPS_FOLDERS_MAX];
 	uint8_t frame[FRAME_MAX], *exact;
 	struct session *s;
 	uint16_t crc;
 
-	if (!k) {
-		size_t count = maps_folders(standard);
-
-		for (size_t i = 0; i < count; i++)
-			folders[i] = standard[i];
-		if (knowledge_new(&k, folders, count, NULL, NULL) <= 0)
-			abort();
-	}
+	if (!k)
+		k = fuzz_knowledge();
 	if (size < HEAD)
 		return 0;
 	size = size < FRAME_MAX - 2 ? size : FRAME_MAX - 2;

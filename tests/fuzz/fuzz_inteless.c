@@ -6,13 +6,7 @@
  * they do on the wire. Held to: each byte is told exactly once, cut or not; no note and no text ever
  * has the register key of the last login in it.
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "protocols/maps_folders.h"
-#include "protocols/session.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static uint64_t told[DIR_COUNT];
 static size_t readings;
@@ -97,16 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct knowledge *k;
 
-	if (!k) {
-		static char folders[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
-		const char *list[MAPS_FOLDERS_MAX];
-		size_t n = maps_folders(folders);
-
-		for (size_t i = 0; i < n; i++)
-			list[i] = folders[i];
-		if (knowledge_new(&k, list, n, NULL, NULL) < 1)
-			abort();
-	}
+	if (!k)
+		k = fuzz_knowledge();
 	if (!size)
 		return 0;
 	run(k, NULL, data, size, 0);

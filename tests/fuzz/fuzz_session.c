@@ -6,15 +6,8 @@
  * that are UTF-8 of a kind (checked by the sanitizers' reads up to the NUL). FUZZ_PROTOCOL=NAME in the
  * environment: that one only.
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "protocols/maps_folders.h"
-#include "protocols/modbus.h"
-#include "protocols/session.h"
+#include "fuzz.h"
 #include "protocols/vocabulary.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint64_t told[DIR_COUNT], verdicts;
 static bool datagrams;
@@ -101,34 +94,6 @@ static void run(struct knowledge *k, const char *protocol, const uint8_t *data, 
 		abort();
 }
 
-/* Makes sums right, so that what is behind them is tried too. */
-static void repair(uint8_t *p, size_t size)
-{
-	for (size_t i = 0; i + 13 <= size; i++) {
-		size_t n = (size_t)(p[i + 1] | p[i + 2] << 8) + 13, k;
-		uint8_t sum = 0;
-
-		if (p[i] != 0xa5 || p[i + 3] != 0x10 || n > size - i)
-			continue;
-		for (k = i + 1; k < i + n - 2; k++)
-			sum = (uint8_t)(sum + p[k]);
-		p[k] = sum;
-		p[k + 1] = 0x15;
-		i += n - 1;
-	}
-	for (size_t i = 0; i + 9 <= size; i++) {	/* AlphaESS */
-		size_t n = (size_t)(p[i + 5] << 8 | p[i + 6]) + 7;
-		uint16_t crc;
-
-		if (p[i] != 1 || (p[i + 1] != 1 && p[i + 1] != 2) || p[i + 3] || p[i + 4] || n > size - i - 2)
-			continue;
-		crc = modbus_crc(p + i, n);
-		p[i + n] = (uint8_t)(crc >> 8);
-		p[i + n + 1] = (uint8_t)crc;
-		i += n + 1;
-	}
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct knowledge *k;
@@ -136,16 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint32_t seed = 2166136261u;
 	uint8_t *copy;
 
-	if (!k) {
-		static char folders[MAPS_FOLDERS_MAX][MAPS_FOLDER_LENGTH];
-		const char *list[MAPS_FOLDERS_MAX];
-		size_t n = maps_folders(folders);
-
-		for (size_t i = 0; i < n; i++)
-			list[i] = folders[i];
-		if (knowledge_new(&k, list, n, NULL, NULL) < 1)
-			abort();
-	}
+	if (!k)
+		k = fuzz_knowledge();
 	if (!size)
 		return 0;
 	for (size_t i = 0; i < size; i++)
@@ -154,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!copy)
 		abort();
 	memcpy(copy, data, size);
-	repair(copy, size);
+	fuzz_mend(copy, size);
 	datagrams = false;
 	run(k, NULL, data, size, seed);
 	run(k, NULL, copy, size, 2);		/* the first step is one long piece */
