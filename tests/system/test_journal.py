@@ -90,6 +90,52 @@ def test_away_while_systemd_holds_its_socket(lab):
     assert daemon.decoder()
 
 
+@pytest.mark.limit(100)
+def test_away_for_a_minute(lab):
+    """What comes while journald is stopped waits in its socket and in the ring: all of it is there afterwards."""
+    held = sockets_of_systemd()
+    lab.start_journald(held)
+    daemon = lab.start()
+    device, conn, _ = lab.pair(lab.listen())
+    relayed(device, conn, 20)
+    lab.wait_events("READING", 20)
+    lab.stop_journald()
+    slowest, sent, back = 0, 20, time.monotonic() + (60 if SOAK > 1 else 6)
+    while time.monotonic() < back:
+        slowest = max(slowest, relayed(device, conn, 1))
+        sent += 1
+        time.sleep(0.02)
+    lab.start_journald(held)
+    relayed(device, conn, 20)
+    assert len(lab.wait_events("READING", sent + 20, 30)) == sent + 20
+    print(f"{sent - 20} readings while journald was away: all arrived; slowest message {slowest * 1000:.1f} ms")
+    assert slowest < 0.5 and lab.events("GAP") == [] and daemon.decoder()
+
+
+def test_away_until_the_ring_is_full(lab):
+    """More than socket and ring can keep: the rest is told as a gap, and what comes after is complete."""
+    held = sockets_of_systemd()
+    lab.start_journald(held)
+    lab.start("[suntapd]\nring_size = 64K\n" + DEVICE)
+    device, conn, _ = lab.pair(lab.listen())
+    relayed(device, conn, 20)
+    lab.wait_events("READING", 20)
+    lab.stop_journald()
+    slowest = relayed(device, conn, 3000)
+    lab.start_journald(held)
+    lab.wait_events("GAP")
+    relayed(device, conn, 20)
+    device.close()
+    conn.close()
+    closed = lab.wait_events("FLOW_CLOSED")[0]
+    read, lost = len(lab.events("READING")), int(closed["SUNTAP_LOST"])
+    print(f"3,040 readings: {read} arrived, {lost} bytes told as lost; slowest message {slowest * 1000:.1f} ms")
+    assert int(closed["SUNTAP_BYTES_DEVICE"]) == 3040 * len(FRAME)
+    # of a gap, up to a frame at either side of it is cut
+    assert 0 < lost <= (3040 - read) * len(FRAME) <= lost + 2 * len(FRAME) * len(lab.events("GAP"))
+    assert slowest < 0.5
+
+
 def test_stuck(lab):
     """journald hangs: the status says so, suntapd stops nothing, and afterwards all is there."""
     lab.start_journald()

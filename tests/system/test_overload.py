@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """More of everything than a house has: as many flows as the limit on open files allows, floods, silence."""
 import re
+import statistics
+import time
 
 import pytest
 from lab import *
@@ -94,3 +96,84 @@ def test_a_device_that_sends_as_fast_as_it_can(lab):
     assert daemon.memory() - memory < 8 << 20
     closed = lab.wait_events("FLOW_CLOSED", 2)
     assert all(int(e["SUNTAP_BYTES_DEVICE"]) > 150_000_000 * SOAK for e in closed)
+
+
+# ---------------------------------------------------------------- the others
+class Steady:
+    """Another device's flow: how long a message of 100 bytes takes to the cloud and back, in ms."""
+
+    def __init__(self, lab):
+        run("ip", "addr", "add", "192.168.50.9/24", "dev", "eth0", host="inverter")
+        self.device, self.conn, _ = lab.pair(lab.listen(port=10009), port=10009, source=("192.168.50.9", 0))
+        threading.Thread(target=self.echo, daemon=True).start()
+
+    def echo(self):
+        self.conn.settimeout(None)
+        with contextlib.suppress(OSError):
+            while data := self.conn.recv(100):
+                self.conn.sendall(data)
+
+    def times(self, seconds):
+        found, until_then = [], time.monotonic() + seconds
+        while time.monotonic() < until_then:
+            began = time.monotonic()
+            self.device.sendall(b"x" * 100)
+            assert len(receive(self.device, 100)) == 100
+            found.append((time.monotonic() - began) * 1000)
+            time.sleep(0.002)
+        return statistics.median(found), statistics.quantiles(found, n=100)[98]
+
+
+STEADY = "\n[device other]\nsource = 192.168.50.9\nports = 10009\n"
+
+
+def load_full_table(lab, _):
+    """As many flows as are allowed, and a burst of others behind them."""
+    lab.load = [Peer("inverter", "client", "--flows", 400, "--barrier", "--hold", 60, "--bytes", 100, address=CLOUD)]
+    until(lambda: lab.daemons[-1].flows() >= 400, 20)
+    lab.load.append(lab.client("--flows", 3000, "--parallel", 50, "--bytes", 300, "--timeout", 60))
+
+
+def load_connections(lab, _):
+    lab.load = [lab.client("--flows", 1000000, "--parallel", 100, "--bytes", 200, "--resets", 20, "--timeout", 60)]
+
+
+def load_fast_sender(lab, _):
+    lab.load = [lab.client("--flows", 2, "--up", 1 << 40, "--down", 0, "--exact", "--timeout", 60)]
+
+
+def load_slow_cloud(lab, _):
+    """A cloud that reads a byte a second, of more devices than there are pipes."""
+    lab.load = [lab.server("--flows", 0, "--read-rate", 1, "--rcvbuf", 4096, port=10001),
+                lab.client("--flows", 200, "--up", 10_000_000, "--down", 0, "--exact", "--timeout", 60, port=10001)]
+
+
+def load_full_ring(lab, daemon):
+    """The decoder stands still, and the ring is full all the time."""
+    os.kill(daemon.decoder(), signal.SIGSTOP)
+    load_fast_sender(lab, daemon)
+
+
+@pytest.mark.limit(90)
+@pytest.mark.parametrize("load", [load_full_table, load_connections, load_fast_sender, load_slow_cloud, load_full_ring],
+                         ids=lambda load: load.__name__[5:])
+def test_others_are_hardly_disturbed(lab, load):
+    """Another device's messages beside a device that does its worst: how much longer they take, and what memory it costs."""
+    limit = "max_flows = 401\n" if load is load_full_table else ""
+    daemon = lab.start(f"[suntapd]\nring_size = 64K\n{limit}" + DEVICE.replace("10000", "10000, 10001") + STEADY)
+    steady = Steady(lab)
+    server = lab.server("--flows", 0)
+    alone, alone_worst = steady.times(1)
+    memory = daemon.memory()
+    load(lab, daemon)
+    median, worst = steady.times(3 * SOAK)
+    more = daemon.memory() - memory
+    again, _ = steady.times(0.1)
+    assert any(peer.process.poll() is None for peer in lab.load), "the load was over too early"
+    print(f"{load.__name__[5:]}: median {alone:.2f} → {median:.2f} ms ({median / alone:.1f}), "
+          f"99 % {alone_worst:.2f} → {worst:.2f} ms; {more >> 10} KiB more memory")
+    # two processors do the load and both ends of it as well; a relay that waits for anybody waits for seconds
+    assert median < max(20 * alone, 20) and worst < max(50 * alone_worst, 500) and again < 1000
+    assert more < 4 << 20
+    for peer in lab.load + [server]:
+        peer.process.kill()
