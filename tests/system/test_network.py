@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What networks do: lose and reorder, go down and come up, change addresses, have one family only, come later."""
+import random
+import time
+
 import pytest
 from lab import *
 
@@ -121,3 +124,118 @@ def test_interface_that_comes_later(lab):
     run("ip", "route", "replace", "default", "via", "192.168.60.1", host="inverter")
     listener = lab.listen()
     assert works(lab, listener, source=("192.168.60.2", 0))[0] == "203.0.113.1"
+
+
+def test_interface_that_is_renamed(lab):
+    """While it has another name the device goes straight; when it has its own again it is tapped."""
+    lab.start(DEVICE + "interface = lan0\n")
+    listener = lab.listen()
+    for name, source in ("lan7", INVERTER), ("lan0", "203.0.113.1"):
+        old = "lan0" if name == "lan7" else "lan7"
+        assert works(lab, listener)[0] == ("203.0.113.1" if old == "lan0" else INVERTER)
+        run("ip", "link", "set", old, "down")
+        run("ip", "link", "set", old, "name", name)
+        run("ip", "link", "set", name, "up")
+        assert works(lab, listener)[0] == source
+
+
+# ---------------------------------------------------------------- in the middle of transfers
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("link", ["lan0", "wan0"])
+def test_link_that_flaps_under_traffic(lab, link):
+    lab.start()
+    server = lab.server("--flows", 0, "--timeout", 110)
+    client = lab.client("--flows", 10, "--bytes", 3_000_000, "--exact", "--read-rate", 600_000, "--timeout", 110)
+    flaps = 0
+    until(lambda: int(re.search(r"wan0: *(\d+)", open("/proc/net/dev").read()).group(1)) > 1_000_000, what="bytes from the cloud")
+    while client.process.poll() is None:
+        run("ip", "link", "set", link, "down")
+        time.sleep(0.1)         # for so long it is down
+        run("ip", "link", "set", link, "up")
+        flaps += 1
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            client.process.wait(1)
+    print(f"{link} was down {flaps} times")
+    assert client.result()["ok"] == 10 and flaps >= 3
+    server.result()
+
+
+def test_wan_address_that_changes_under_traffic(lab):
+    """Transfers from the old address end in a reset, not in silence and not in a FIN; new ones go from the new address."""
+    lab.start("[suntapd]\nuser_timeout = 2s\nkeepalive = 1s\n" + DEVICE)
+    listener = lab.listen()
+    flows = [lab.pair(listener)[:2] for _ in range(5)]
+    for device, conn in flows:
+        threading.Thread(target=lambda c=conn: end_of(c, 60), daemon=True).start()
+    began = threading.Event()
+
+    def pour(device):
+        try:
+            for _ in range(100000):
+                device.sendall(b"x" * 10000)
+                began.set()
+        except (ConnectionResetError, BrokenPipeError):
+            return "reset"
+        except TimeoutError:
+            return "nothing"
+        return "all sent"
+
+    senders = [Thread(pour, device) for device, _ in flows]
+    began.wait(10)
+    run("ip", "addr", "del", "203.0.113.1/24", "dev", "wan0")
+    run("ip", "addr", "add", "203.0.113.7/24", "dev", "wan0")
+    assert [s.join() for s in senders] == ["reset"] * 5
+    assert works(lab, listener)[0] == "203.0.113.7"
+    assert len(lab.wait_events("FLOW_CLOSED", 5, 10, SUNTAP_END="cloud-lost")) == 5
+
+
+class Shuffler:
+    """A link between gateway (198.51.100.1) and cloud (198.51.100.10) that lets packets overtake each other."""
+
+    def __init__(self):
+        self.ends = []
+        for host, address in (None, "198.51.100.1/24"), ("cloud", "198.51.100.10/24"):
+            with on(host):
+                fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+                fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", b"tun9", 0x1001))    # TUNSETIFF, IFF_TUN | IFF_NO_PI
+            run("ip", "addr", "add", address, "dev", "tun9", host=host)
+            run("ip", "link", "set", "tun9", "up", host=host)
+            self.ends.append(fd)
+        run("ip", "route", "add", "192.168.50.0/24", "via", "198.51.100.1", host="cloud")
+        self.overtaken = 0
+        for i in range(2):
+            threading.Thread(target=self.pass_on, args=(self.ends[i], self.ends[1 - i], random.Random(i)), daemon=True).start()
+
+    def pass_on(self, source, target, rng):
+        held = []           # [packets that still overtake it, packet]
+        while True:
+            ready, _, _ = select.select([source], [], [], 0.005 if held else None)
+            if ready:
+                packet = os.read(source, 65536)
+                if rng.random() < 0.2:
+                    held.append([rng.randrange(1, 6), packet])
+                    continue
+                os.write(target, packet)
+                for h in held:
+                    h[0] -= 1
+                self.overtaken += len(held)
+            for h in [h for h in held if h[0] <= 0 or not ready]:
+                held.remove(h)
+                os.write(target, h[1])
+
+
+@pytest.mark.limit(120)
+def test_reordering(lab):
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("no /dev/net/tun")
+    lab.start()
+    link = Shuffler()
+    server = lab.server("--flows", 0, "--timeout", 110, address="198.51.100.10")
+    client = lab.client("--flows", 30, "--bytes", 300_000, "--timeout", 110, address="198.51.100.10")
+    assert client.result()["ok"] == 30
+    server.result()
+    names, values = open("/proc/net/netstat").read().splitlines()[:2]
+    late = dict(zip(names.split(), values.split()))["TCPOFOQueue"]
+    print(f"{link.overtaken} packets overtook others; suntapd's kernel sorted {late}")
+    assert link.overtaken > 100 and int(late) > 10
+    assert len(lab.wait_events("FLOW_OPENED", 30)) == 30
