@@ -6,6 +6,7 @@ SUNTAP_SOAK=N does N times the kills (500 and more with 25: `make soak SUNTAP_SO
 import json
 import os
 import random
+import re
 import time
 
 import pytest
@@ -103,6 +104,44 @@ def test_watchdog_in_the_middle_of_transfers(system):
 def test_kills_while_systemd_itself_starts_again(system):
     done, reports = transfer(system, "--flows 8 --bytes 40000000 --exact --read-rate 8000000", systemd_anew, 3 * SOAK)
     check(done, reports, "daemon-reexec or daemon-reload, and kill -9")
+
+
+# What Debian's /etc/nftables.conf begins with, and what a router has in it; suntap's mark is let in.
+NFTABLES_CONF = """#!/usr/sbin/nft -f
+flush ruleset
+table inet filter {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		iif lo accept
+		ct state established,related accept
+		meta mark and 0x20000000 == 0x20000000 accept
+	}
+	chain forward { type filter hook forward priority filter; policy drop; iifname lan0 accept; ct state established,related accept; }
+}
+table ip nat {
+	chain postrouting { type nat hook postrouting priority srcnat; oifname wan0 masquerade; }
+}
+"""
+
+
+def restart_nftables(s):
+    s.run("systemctl reset-failed nftables; systemctl restart nftables")
+
+
+def test_nftables_restarted_in_the_middle_of_transfers(system):
+    """systemctl restart nftables, with a file that flushes the ruleset: no flow notices, and what was removed is put back."""
+    system.write("/etc/nftables.conf", NFTABLES_CONF)
+    done, reports = transfer(system, "--flows 8 --bytes 20000000 --exact --read-rate 5000000", restart_nftables, 10 * SOAK)
+    check(done, reports, "systemctl restart nftables")
+    system.until("the live table", lambda: "suntap_live" in system.run("nft list tables"))
+    told = system.of_kind("RULES_REPAIRED")
+    assert told and "inet suntap_live" in told[0]["MESSAGE"]
+    assert system.of_kind("RULES_CONFLICT") == []
+    # and new connections are taken
+    taken = int(re.search(r"chain arrived.*?packets (\d+)", system.run("nft list table inet suntap"), re.S).group(1))
+    system.run("ip netns exec inverter /opt/peer client --flows 3 --bytes 1000 203.0.113.10 5001")
+    assert int(re.search(r"chain arrived.*?packets (\d+)", system.run("nft list table inet suntap"), re.S).group(1)) == taken + 3
+    system.run("systemctl stop nftables; nft flush ruleset")
 
 
 def test_half_closed_flows_live_on(system):
