@@ -399,8 +399,11 @@ static int run(const char *config_path)
 	int e;
 
 	e = config_load(&d.config, config_path, stderr);
-	if (e < 0)
+	if (e < 0) {
+		/* nor does systemd try again: it ends the flows that it has kept */
+		rules_remove_leftovers();
 		return EXIT_CONFIG;
+	}
 	sigemptyset(&signals);
 	for (size_t i = 0; i < 4; i++)
 		sigaddset(&signals, (const int[]){ SIGTERM, SIGINT, SIGHUP, SIGCHLD }[i]);

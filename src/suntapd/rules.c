@@ -689,8 +689,7 @@ static void check_manual(struct rules *r, const struct config *c)
 	r->remark = remark;
 }
 
-/* Leftovers of a crash that the configuration of today has no use for; without the capability they stay. */
-static void remove_leftovers(void)
+void rules_remove_leftovers(void)
 {
 	struct rules r = { .nft_monitor = -1, .route_monitor = -1, .monitor = -1 };
 	struct table_state live;
@@ -733,7 +732,7 @@ int rules_install(struct rules **ret, const struct config *c, char **why)
 	if (!r->manual && ruleset_needed(c))
 		e = activate(r, c, why);
 	else if (!r->manual)
-		remove_leftovers();
+		rules_remove_leftovers();
 	else if (ruleset_needed(c))
 		check_manual(r, c);
 	if (e < 0) {

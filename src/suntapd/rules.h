@@ -58,6 +58,12 @@ bool rules_others_changed(struct rules *r);
  */
 struct rules *rules_remove(struct rules *r, bool keep_live);
 
+/*
+ * What a suntapd that died has left, where none goes on: the configuration of today has no use for it, or is bad. Does nothing
+ * beside a running suntapd, or without the capability.
+ */
+void rules_remove_leftovers(void);
+
 /* The same rules in nft's language, with the ip commands as comments on top. */
 void rules_print(const struct config *c, FILE *out);
 

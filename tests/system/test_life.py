@@ -259,6 +259,23 @@ def test_start_that_fails_between(lab):
     assert read_on(conn, sent) == (sent, "all")
 
 
+def test_bad_configuration_after_a_kill(lab):
+    """systemd does not try again, and drops what it kept; beside a suntapd that runs, nothing is taken away."""
+    daemon = lab.start(keep=True)
+    through(lab, lab.listen())
+    bad = "/run/bad.ini"
+    with open(bad, "w") as f:
+        f.write("[suntapd]\nno_such_key = 1\n")
+    assert subprocess.run([f"{BUILD}/suntapd", "--config", bad], capture_output=True).returncode == 78
+    assert "table inet suntap_live" in run("nft", "list", "tables")
+    assert not is_straight(through(lab, lab.listen(port=10000, address=CLOUD6), CLOUD6)[0])
+    daemon.kill()
+    assert lab.clean() != []
+    daemon.write("[suntapd]\nno_such_key = 1\n")
+    assert lab.start(None, keep=True, after=daemon, ready=False).process.wait(10) == 78
+    assert lab.clean() == []
+
+
 def test_stop_in_the_middle(lab):
     """What was cut off does not end like what is whole; an idle flow ends with a FIN."""
     daemon = lab.start()
