@@ -118,6 +118,8 @@ for i in broker:mqtt.password collector:splunk.token; do
     printf "[Service]\nLoadCredential=${i#*:}:/etc/suntap/secrets/${i#*:}\n" \
         >/etc/systemd/system/suntap-export@${i%:*}.service.d/secret.conf
 done
+# as suntap-export(8) says for a destination with a fixed address
+printf 'IPAddressDeny=any\nIPAddressAllow=localhost\n' >>/etc/systemd/system/suntap-export@collector.service.d/secret.conf
 systemd-run -q --unit=splunk /usr/bin/python3 -B /opt/splunk.py
 mosquitto_passwd -c -b /tmp/m.passwd solar pw; chmod 644 /tmp/m.passwd
 printf 'listener 1883 127.0.0.1\npassword_file /tmp/m.passwd\nallow_anonymous false\n' >/tmp/m.conf
