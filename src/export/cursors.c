@@ -13,30 +13,47 @@
 #include "shared/log.h"
 #include "shared/util.h"
 
-static const char head[] = "# suntap-export: machine id, cursor of its last confirmed entry; the end is marked\n";
+static const char head[] = "# suntap-export: sequence id, cursor of its last confirmed entry; the end is marked\n";
 static const char tail[] = "# end\n";
 
-enum { MACHINES_MAX = 10000 };
+enum { SEQUENCES_MAX = 10000 };
 
-struct cursor *cursors_get(struct cursors *c, const char *machine)
+struct reader_cursor *cursors_find(const struct cursors *c, const char *sequence)
 {
 	for (size_t i = 0; i < c->count; i++)
-		if (strcmp(c->all[i].machine, machine) == 0)
+		if (strcmp(c->all[i].sequence, sequence) == 0)
 			return &c->all[i];
-	if (c->count == MACHINES_MAX)
+	return NULL;
+}
+
+struct reader_cursor *cursors_get(struct cursors *c, const char *sequence)
+{
+	struct reader_cursor *found = cursors_find(c, sequence);
+
+	if (found)
+		return found;
+	if (c->count == SEQUENCES_MAX)
 		return NULL;
 	if (c->count == c->room) {
 		size_t room = c->room ? 2 * c->room : 8;
-		struct cursor *all = realloc(c->all, room * sizeof(*all));
+		struct reader_cursor *all = realloc(c->all, room * sizeof(*all));
 
 		if (!all)
 			return NULL;
 		c->all = all;
 		c->room = room;
 	}
-	c->all[c->count] = (struct cursor){ 0 };
-	snprintf(c->all[c->count].machine, sizeof(c->all->machine), "%s", machine);
+	c->all[c->count] = (struct reader_cursor){ 0 };
+	snprintf(c->all[c->count].sequence, sizeof(c->all->sequence), "%s", sequence);
 	return &c->all[c->count++];
+}
+
+void cursors_remove(struct cursors *c, const char *sequence)
+{
+	struct reader_cursor *found = cursors_find(c, sequence);
+
+	if (found)
+		*found = c->all[--c->count];
 }
 
 static bool is_word(const char *text, const char *chars, size_t min, size_t max)
@@ -49,7 +66,7 @@ static bool is_word(const char *text, const char *chars, size_t min, size_t max)
 static bool take_line(struct cursors *c, char *line)
 {
 	char *at = strchr(line, ' ');
-	struct cursor *cursor;
+	struct reader_cursor *cursor;
 
 	if (!at)
 		return false;
@@ -149,7 +166,7 @@ static int write_all(const struct cursors *c, FILE *out)
 {
 	fputs(head, out);
 	for (size_t i = 0; i < c->count; i++)
-		fprintf(out, "%s %s\n", c->all[i].machine, c->all[i].at[0] ? c->all[i].at : "-");
+		fprintf(out, "%s %s\n", c->all[i].sequence, c->all[i].at[0] ? c->all[i].at : "-");
 	fputs(tail, out);
 	if (fflush(out) != 0 || fsync(fileno(out)) < 0)
 		return -errno;

@@ -26,7 +26,7 @@ enum {
 
 /* One record that the destination has taken, or that was skipped behind one. */
 struct slot {
-	uint32_t machine;
+	uint32_t source;
 	bool done;
 	int64_t entry_ns;
 	char cursor[RECORD_CURSOR_MAX];
@@ -63,11 +63,11 @@ static struct slot *slot_at(const struct exporter *x, size_t i)
 	return &x->queue[(x->head + i) % QUEUE_MAX];
 }
 
-static void push(struct exporter *x, const struct record *r, size_t machine, bool done)
+static void push(struct exporter *x, const struct record *r, size_t source, bool done)
 {
 	struct slot *s = slot_at(x, x->length++);
 
-	s->machine = (uint32_t)machine;
+	s->source = (uint32_t)source;
 	s->done = done;
 	s->entry_ns = r->entry_ns;
 	memcpy(s->cursor, r->cursor, strlen(r->cursor) + 1);
@@ -75,24 +75,24 @@ static void push(struct exporter *x, const struct record *r, size_t machine, boo
 
 static void move_cursor(struct exporter *x, const struct slot *s)
 {
-	struct cursor *c;
+	struct reader_cursor *c;
 
 	x->counts.last_ns = s->entry_ns;
 	if (!x->keeps_cursors)
 		return;
-	c = cursors_get(&x->cursors, reader_machine(x->reader, s->machine));
+	c = cursors_find(&x->cursors, reader_sequence(x->reader, s->source));
 	if (c)
 		memcpy(c->at, s->cursor, sizeof(c->at));
 	x->cursors_changed = true;
 }
 
-/* Takes what is done from the front; of each run of one machine's entries only the last moves its cursor. */
+/* Takes what is done from the front; of each run of one sequence's entries only the last moves its cursor. */
 static void pop_done(struct exporter *x)
 {
 	while (x->length && slot_at(x, 0)->done) {
 		struct slot *s = slot_at(x, 0);
 
-		if (x->length == 1 || !slot_at(x, 1)->done || slot_at(x, 1)->machine != s->machine)
+		if (x->length == 1 || !slot_at(x, 1)->done || slot_at(x, 1)->source != s->source)
 			move_cursor(x, s);
 		x->head = (x->head + 1) % QUEUE_MAX;
 		x->length--;
@@ -230,17 +230,17 @@ uint64_t exporter_back_off(unsigned *failures)
 static bool pump_one(struct exporter *x)
 {
 	const struct destination_kind *kind = x->destination.kind;
-	size_t machine = 0;
+	size_t source = 0;
 
 	if (x->full || x->length == QUEUE_MAX)
 		return false;
 	if (!x->have_record) {
-		if (!reader_next(x->reader, x->record, &machine)) {
+		if (!reader_next(x->reader, x->record, &source)) {
 			x->at_end = true;
 			return false;
 		}
 		x->have_record = true;
-		x->record->machine_index = machine;
+		x->record->source_index = source;
 	}
 	switch (kind->add(&x->destination, x->record)) {
 	case DESTINATION_FULL:
@@ -248,12 +248,12 @@ static bool pump_one(struct exporter *x)
 		return false;
 	case DESTINATION_SKIPPED:
 		x->counts.skipped++;
-		push(x, x->record, x->record->machine_index, true);
+		push(x, x->record, x->record->source_index, true);
 		pop_done(x);
 		break;
 	case DESTINATION_TAKEN:
 		x->counts.taken++;
-		push(x, x->record, x->record->machine_index, false);
+		push(x, x->record, x->record->source_index, false);
 		break;
 	}
 	x->have_record = false;
@@ -360,30 +360,28 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 
 /* ---------------------------------------------------------------- begin and end */
 
-static const char *saved_cursor(void *user, const char *machine)
-{
-	struct exporter *x = user;
-
-	if (!x->keeps_cursors)
-		return NULL;
-	for (size_t i = 0; i < x->cursors.count; i++)
-		if (strcmp(x->cursors.all[i].machine, machine) == 0)
-			return x->cursors.all[i].at;
-	return NULL;
-}
-
 /* Written down at once, or `start = end` would be a later end after a restart. */
-static void found_machine(void *user, const char *machine, const char *cursor)
+static void found_sequence(void *user, const char *sequence, const char *cursor)
 {
 	struct exporter *x = user;
-	struct cursor *c;
+	struct reader_cursor *c;
 
 	if (!x->keeps_cursors)
 		return;
-	c = cursors_get(&x->cursors, machine);
+	c = cursors_get(&x->cursors, sequence);
 	if (!c)
 		return;
 	snprintf(c->at, sizeof(c->at), "%s", cursor);
+	x->cursors_changed = true;
+}
+
+static void gone_sequence(void *user, const char *sequence)
+{
+	struct exporter *x = user;
+
+	if (!x->keeps_cursors)
+		return;
+	cursors_remove(&x->cursors, sequence);
 	x->cursors_changed = true;
 }
 
@@ -395,7 +393,7 @@ static int open_reader(struct exporter *x)
 		.journal = s->journal, .records = s->kind->records, .matches = s->matches, .match_count = s->match_count,
 		.since = x->options->since, .until = x->options->until,
 		.from_end = x->keeps_cursors && x->cursors.fresh && s->start == START_END,
-		.cursor = saved_cursor, .found = found_machine, .user = x,
+		.cursors = x->cursors.all, .cursor_count = x->cursors.count, .found = found_sequence, .gone = gone_sequence, .user = x,
 	};
 
 	if (!o.since && recent)

@@ -6,7 +6,7 @@
  *	                 add()                          exporter_confirm(n)
  *	reader --record--------> destination ==network==> ........
  *	   ^                                                  |
- *	   |        queue of (machine, cursor), oldest first  v
+ *	   |        queue of (sequence, cursor), oldest first v
  *	   `--seek-- cursors on disk <---- save ---- those that are done, from the front
  *
  *	A record that was taken puts its cursor at the end of the queue; a confirmation takes from the front. So a cursor

@@ -2,7 +2,6 @@
 /* reader.c - suntap's entries out of one journal or many; see reader.h */
 #include "export/reader.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,66 +17,74 @@
 #include "shared/util.h"
 
 enum {
-	MACHINES_MAX = 4096,
-	TURN = 256,			/* entries of one machine before the next has its turn */
+	SOURCES_MAX = 8192,
+	TURN = 256,			/* entries of one sequence before the next has its turn */
 	TRIM = 6 << 20,			/* bytes of fields after which mapped pages are let go, see trim_maps() */
+	RESCAN_SECONDS = 5,		/* while there are files that can not be read */
 };
 
-struct machine {
-	char id[33];
+struct source {
+	char sequence[33];
+	uint32_t group;			/* of sequences of one journal: */
+	uint64_t begun;			/* the older are read first */
 	sd_journal *journal;		/* NULL: to be opened, at `at` */
 	char at[RECORD_CURSOR_MAX];	/* the last entry that was given out, "" = none */
+	sd_id128_t copied_boot;		/* entries of it are left out up to */
+	uint64_t copied_until;		/* here (monotonic, µs): they were read in another sequence */
 	bool stale;			/* files came or went: open again */
 	bool dry;			/* at its end, until something changes */
+	bool over;			/* dry for as long as its files are those that are there now, */
+	bool finished;			/* or were before this change */
+	bool gone;			/* it has no files any more; its place in the array stays */
 	bool told;			/* that its journal fails */
 	bool fresh;			/* where it begins is to be found out */
 };
 
 struct reader {
 	struct reader_options options;
+	struct reader_cursor *orphans;	/* saved ones of sequences that have no files */
+	size_t orphan_count;
 	sd_journal *watcher;
-	struct journal_files files;	/* of many machines */
-	struct machine *machines;
+	struct journal_files files;
+	struct source *sources;
 	size_t count, turn, of_turn;
-	bool changed;			/* the list of machines is to be made anew */
-	bool dirty;			/* something was written: a new machine may be among it */
-	int64_t found;			/* monotonic, when the list was made */
-	bool first;			/* so far only the machines that were there when we started */
+	bool changed;			/* files are to be looked for anew */
+	int64_t scanned;		/* monotonic */
+	bool first;			/* so far only the sequences that were there when we started */
 	struct log_limit damaged;
 	size_t since_trim;		/* bytes of fields that were read */
 	struct reader_counts counts;
 };
 
-static bool many(const struct reader *r)
-{
-	return strcmp(r->options.journal, "local") != 0;
-}
-
-static int open_journal(const struct reader *r, sd_journal **ret)
+static int open_watcher(struct reader *r)
 {
 	const char *journal = r->options.journal;
 
 	if (*journal == '/')
-		return sd_journal_open_directory(ret, journal, 0);
-	return sd_journal_open(ret, many(r) ? 0 : SD_JOURNAL_LOCAL_ONLY);
+		return sd_journal_open_directory(&r->watcher, journal, 0);
+	return sd_journal_open(&r->watcher, strcmp(journal, "local") == 0 ? SD_JOURNAL_LOCAL_ONLY : 0);
 }
 
-/* Of a machine only its own files: see journal_files.h. */
-static int open_own_journal(const struct reader *r, const struct machine *m, sd_journal **ret)
+static int open_files(const struct reader *r, struct source *s)
 {
-	CLEANUP(freep) const char **paths = NULL;
+	CLEANUP(freep) const char **paths = journal_files_of(&r->files, s->sequence);
+	int e;
 
-	if (!many(r))
-		return open_journal(r, ret);
-	paths = journal_files_of(&r->files, m->id);
 	if (!paths)
 		return -ENOMEM;
-	return paths[0] ? sd_journal_open_files(ret, paths, 0) : -ENOENT;
+	e = paths[0] ? sd_journal_open_files(&s->journal, paths, 0) : -ENOENT;
+	if (e < 0)
+		return e;
+	/* With a name that journald gave to the next file meanwhile, what is in this one would be passed over. */
+	if (journal_files_are_there(&r->files, s->sequence))
+		return 0;
+	sd_journal_close(s->journal);
+	s->journal = NULL;
+	return -ENOENT;
 }
 
-static int add_matches(const struct reader *r, sd_journal *j, const char *machine)
+static int add_matches(const struct reader *r, sd_journal *j)
 {
-	char match[64];
 	int e = sd_journal_add_match(j, "SYSLOG_IDENTIFIER=suntap", 0);
 
 	if (e >= 0 && !(r->options.records & 1u << RECORD_EVENT)) {
@@ -85,10 +92,6 @@ static int add_matches(const struct reader *r, sd_journal *j, const char *machin
 			e = sd_journal_add_match(j, "MESSAGE_ID=" MESSAGE_ID_READING, 0);
 		if (e >= 0 && r->options.records & 1u << RECORD_INFO)
 			e = sd_journal_add_match(j, "MESSAGE_ID=" MESSAGE_ID_INFO, 0);
-	}
-	if (e >= 0 && many(r)) {
-		snprintf(match, sizeof(match), "_MACHINE_ID=%s", machine);
-		e = sd_journal_add_match(j, match, 0);
 	}
 	for (size_t i = 0; i < r->options.match_count && e >= 0; i++)
 		e = sd_journal_add_match(j, r->options.matches[i], 0);
@@ -107,143 +110,212 @@ static bool cursor_here(sd_journal *j, char ret[static RECORD_CURSOR_MAX])
 	return good;
 }
 
-static void tell_gap(struct reader *r, struct machine *m)
+/* "s=…;i=…;b=BOOT;m=MONOTONIC;t=REALTIME;x=…": one of its hexadecimal numbers */
+static uint64_t number_of(const char *cursor, char letter)
 {
-	const char *t = strstr(m->at, ";t=");
-	uint64_t here = 0, before = t ? strtoull(t + 3, NULL, 16) : 0;
-	char from[40] = "?", to[40] = "?";
+	const char key[] = { ';', letter, '=', '\0' }, *at = strstr(cursor, key);
 
-	if (sd_journal_get_realtime_usec(m->journal, &here) >= 0 && here)
+	return at ? strtoull(at + 3, NULL, 16) : 0;
+}
+
+static sd_id128_t boot_of(const char *cursor)
+{
+	const char *at = strstr(cursor, ";b=");
+	char text[33];
+	sd_id128_t id;
+
+	snprintf(text, sizeof(text), "%.32s", at ? at + 3 : "");
+	return sd_id128_from_string(text, &id) < 0 ? SD_ID128_NULL : id;
+}
+
+/* here: µs of what is there instead, 0: nothing yet */
+static void tell_gap(struct reader *r, const char *cursor, uint64_t here)
+{
+	uint64_t before = number_of(cursor, 't');
+	char from[40] = "?", to[40] = "now";
+
+	if (here)
 		record_format_time((int64_t)here * 1000, to);
 	if (before)
 		record_format_time((int64_t)before * 1000, from);
 	r->counts.gaps++;
-	log_warning("The journal of machine %s no longer has the entry that was exported last: what came between %s and %s "
-		    "may have been rotated away before it was exported; going on with what is there", m->id, from, to);
+	log_warning("The journal no longer has the entry that was exported last: what came between %s and %s may have been "
+		    "rotated away before it was exported; going on with what is there", from, to);
 }
 
-/* Opens the machine's journal so that the next sd_journal_next() gives what follows m->at. */
-static int open_machine(struct reader *r, struct machine *m)
+/* Opens a sequence so that the next sd_journal_next() gives what follows s->at. */
+static int open_source(struct reader *r, struct source *s)
 {
-	int e = open_own_journal(r, m, &m->journal);
+	int e = open_files(r, s);
 
 	if (e >= 0)
-		e = sd_journal_set_data_threshold(m->journal, 0);
+		e = sd_journal_set_data_threshold(s->journal, 0);
 	if (e >= 0)
-		e = add_matches(r, m->journal, m->id);
+		e = add_matches(r, s->journal);
 	if (e < 0)
 		goto fail;
-	m->stale = false;
-	if (!m->at[0]) {
-		e = r->options.since ? sd_journal_seek_realtime_usec(m->journal, r->options.since) : sd_journal_seek_head(m->journal);
-		if (e < 0)
-			goto fail;
-		return 0;
-	}
-	e = sd_journal_seek_cursor(m->journal, m->at);
+	s->stale = s->finished = false;
+	e = s->at[0] ? sd_journal_seek_cursor(s->journal, s->at) : sd_journal_seek_head(s->journal);
 	if (e == -EINVAL) {
-		log_error("The cursor of machine %s makes no sense; its journal is exported again from its beginning", m->id);
-		m->at[0] = '\0';
-		e = sd_journal_seek_head(m->journal);
-		if (e < 0)
-			goto fail;
-		return 0;
+		log_error("A cursor makes no sense; its part of the journal is exported again from its beginning");
+		s->at[0] = '\0';
+		e = sd_journal_seek_head(s->journal);
 	}
-	if (e >= 0)
-		e = sd_journal_next(m->journal);
 	if (e < 0)
 		goto fail;
-	if (e > 0 && sd_journal_test_cursor(m->journal, m->at) <= 0) {
-		tell_gap(r, m);
+	if (!s->at[0])
+		return 0;
+	e = sd_journal_next(s->journal);
+	if (e < 0)
+		goto fail;
+	if (e > 0 && sd_journal_test_cursor(s->journal, s->at) <= 0) {
+		uint64_t here = 0;
+
+		sd_journal_get_realtime_usec(s->journal, &here);
+		tell_gap(r, s->at, here);
 		/* The one that next() found is still to be given out. */
-		if (sd_journal_previous(m->journal) <= 0) {
-			e = sd_journal_seek_head(m->journal);
+		if (sd_journal_previous(s->journal) <= 0) {
+			e = sd_journal_seek_head(s->journal);
 			if (e < 0)
 				goto fail;
 		}
 	}
 	return 0;
 fail:
-	sd_journal_close(m->journal);
-	m->journal = NULL;
-	/* A file may have been renamed or removed just now: the next scan knows. */
+	sd_journal_close(s->journal);
+	s->journal = NULL;
+	/* A file was renamed or removed just now: the next scan knows. */
 	if (e == -ENOENT) {
 		r->changed = true;
 		return e;
 	}
-	if (!m->told)
-		log_error("The journal of machine %s cannot be read: %s", m->id, strerror(-e));
-	m->told = true;
+	if (!s->told)
+		log_error("A part of the journal (sequence %s) cannot be read: %s", s->sequence, strerror(-e));
+	s->told = true;
 	return e;
 }
 
-/* Where a machine without a cursor begins when it is not to begin at the beginning. */
-static void go_to_end(struct reader *r, struct machine *m)
+/* Where a sequence without a cursor begins when it is not to begin at the beginning. */
+static void go_to_end(struct reader *r, struct source *s)
 {
-	if (open_machine(r, m) < 0)
+	if (open_source(r, s) < 0)
 		return;
-	if (sd_journal_seek_tail(m->journal) >= 0 && sd_journal_previous(m->journal) > 0)
-		cursor_here(m->journal, m->at);
-	sd_journal_close(m->journal);
-	m->journal = NULL;
+	if (sd_journal_seek_tail(s->journal) >= 0 && sd_journal_previous(s->journal) > 0)
+		cursor_here(s->journal, s->at);
+	sd_journal_close(s->journal);
+	s->journal = NULL;
 }
 
-static void add_machine(struct reader *r, const char *id)
+static const struct reader_cursor *saved(const struct reader *r, const char *sequence)
 {
-	struct machine *m, *all;
-	const char *saved;
+	for (size_t i = 0; i < r->orphan_count; i++)
+		if (strcmp(r->orphans[i].sequence, sequence) == 0)
+			return &r->orphans[i];
+	return NULL;
+}
 
-	for (size_t i = 0; i < r->count; i++)
-		if (strcmp(r->machines[i].id, id) == 0)
+static void on_file_changed(void *user, const struct journal_file *file)
+{
+	const struct reader_cursor *c;
+	struct reader *r = user;
+	struct source *s, *all;
+
+	for (size_t i = 0; i < r->count; i++) {
+		s = &r->sources[i];
+		if (strcmp(s->sequence, file->sequence) == 0) {
+			s->stale = true;
+			s->finished |= s->over;
+			s->over = s->dry = false;
 			return;
-	if (r->count == MACHINES_MAX)
+		}
+	}
+	if (r->count == SOURCES_MAX)
 		return;
-	all = realloc(r->machines, (r->count + 1) * sizeof(*all));
+	all = realloc(r->sources, (r->count + 1) * sizeof(*all));
 	if (!all)
 		return;
-	r->machines = all;
-	m = &all[r->count++];
-	*m = (struct machine){ 0 };
-	snprintf(m->id, sizeof(m->id), "%s", id);
-	saved = r->options.cursor ? r->options.cursor(r->options.user, id) : NULL;
-	if (saved)
-		snprintf(m->at, sizeof(m->at), "%s", saved);
-	m->fresh = !saved;
-}
-
-static void on_files_changed(void *user, const char *id)
-{
-	struct reader *r = user;
-
-	for (size_t i = 0; i < r->count; i++)
-		if (strcmp(r->machines[i].id, id) == 0)
-			r->machines[i].stale = true;
-	add_machine(r, id);
-}
-
-static void find_machines(struct reader *r)
-{
-	sd_id128_t id;
-	char text[SD_ID128_STRING_MAX];
-
-	r->changed = r->dirty = false;
-	r->found = now_monotonic();
-	if (many(r))
-		journal_files_scan(&r->files, r->options.journal);
-	else if (sd_id128_get_machine(&id) >= 0)
-		add_machine(r, sd_id128_to_string(id, text));
-	/* Not before all its files are known. */
-	for (size_t i = 0; i < r->count; i++) {
-		struct machine *m = &r->machines[i];
-
-		if (!m->fresh)
-			continue;
-		m->fresh = false;
-		if (r->options.from_end && r->first)
-			go_to_end(r, m);
-		if (r->options.found)
-			r->options.found(r->options.user, m->id, m->at);
+	r->sources = all;
+	s = &all[r->count++];
+	*s = (struct source){ .group = file->group, .fresh = true };
+	memcpy(s->sequence, file->sequence, sizeof(s->sequence));
+	c = saved(r, s->sequence);
+	if (c) {
+		memcpy(s->at, c->at, sizeof(s->at));
+		s->fresh = false;
 	}
+}
+
+/* What a sequence has of its files, or that it has none any more. */
+static void look_at_files_of(struct reader *r, struct source *s)
+{
+	bool any = false;
+
+	s->begun = UINT64_MAX;
+	for (size_t i = 0; i < r->files.count; i++) {
+		const struct journal_file *file = &r->files.all[i];
+
+		if (strcmp(file->sequence, s->sequence) != 0)
+			continue;
+		any = true;
+		if (file->begun && file->begun < s->begun)
+			s->begun = file->begun;
+	}
+	if (any == !s->gone)
+		return;
+	s->gone = !any;
+	if (any) {
+		s->fresh = true;
+		return;
+	}
+	if (s->at[0] && (s->journal ? sd_journal_next(s->journal) > 0 : !s->finished))
+		tell_gap(r, s->at, 0);
+	sd_journal_close(s->journal);
+	s->journal = NULL;
+	if (r->options.gone)
+		r->options.gone(r->options.user, s->sequence);
+}
+
+/* Once it is known which files there are: cursors of sequences that have none. */
+static void look_at_orphans(struct reader *r)
+{
+	sd_id128_t boot = SD_ID128_NULL;
+
+	sd_id128_get_boot(&boot);
+	for (size_t i = 0; i < r->orphan_count; i++) {
+		const struct reader_cursor *c = &r->orphans[i];
+		bool has_files = false;
+
+		for (size_t k = 0; k < r->count; k++)
+			has_files |= strcmp(r->sources[k].sequence, c->sequence) == 0;
+		/* Of this boot: it was in memory, and is on disk now (journalctl --flush). */
+		if (has_files || r->files.count == 0 || (c->at[0] && sd_id128_equal(boot_of(c->at), boot)))
+			continue;
+		if (c->at[0])
+			tell_gap(r, c->at, 0);
+		if (r->options.gone)
+			r->options.gone(r->options.user, c->sequence);
+	}
+}
+
+static void scan(struct reader *r)
+{
+	r->changed = false;
+	r->scanned = now_monotonic();
+	journal_files_scan(&r->files, r->options.journal);
+	for (size_t i = 0; i < r->count; i++) {
+		struct source *s = &r->sources[i];
+
+		look_at_files_of(r, s);
+		if (!s->fresh || s->gone)
+			continue;
+		s->fresh = false;
+		if (r->options.from_end && r->first)
+			go_to_end(r, s);
+		if (r->options.found)
+			r->options.found(r->options.user, s->sequence, s->at);
+	}
+	if (r->first)
+		look_at_orphans(r);
 	r->first = false;
 }
 
@@ -281,10 +353,18 @@ int reader_open(struct reader **ret, const struct reader_options *o)
 		return e;
 	r->options = *o;
 	r->first = true;
-	r->files.changed = on_files_changed;
+	r->files.changed = on_file_changed;
 	r->files.user = r;
 	r->damaged = (struct log_limit){ .burst = 5, .interval = 600 * NSEC_PER_SEC };
-	e = open_journal(r, &r->watcher);
+	r->orphans = calloc(o->cursor_count + 1, sizeof(*r->orphans));
+	if (!r->orphans) {
+		reader_close(r);
+		return e;
+	}
+	if (o->cursor_count)
+		memcpy(r->orphans, o->cursors, o->cursor_count * sizeof(*r->orphans));
+	r->orphan_count = o->cursor_count;
+	e = open_watcher(r);
 	if (e < 0) {
 		log_error("The journal %s cannot be opened: %s", o->journal, strerror(-e));
 		reader_close(r);
@@ -299,7 +379,7 @@ int reader_open(struct reader **ret, const struct reader_options *o)
 		return e;
 	}
 	sd_journal_process(r->watcher);
-	find_machines(r);
+	scan(r);
 	*ret = r;
 	return 0;
 }
@@ -309,8 +389,9 @@ struct reader *reader_close(struct reader *r)
 	if (!r)
 		return NULL;
 	for (size_t i = 0; i < r->count; i++)
-		sd_journal_close(r->machines[i].journal);
-	free(r->machines);
+		sd_journal_close(r->sources[i].journal);
+	free(r->sources);
+	free(r->orphans);
 	journal_files_free(&r->files);
 	sd_journal_close(r->watcher);
 	free(r);
@@ -325,38 +406,74 @@ int reader_fd(const struct reader *r)
 void reader_process(struct reader *r)
 {
 	int e = sd_journal_process(r->watcher);
-	bool invalid = e == SD_JOURNAL_INVALIDATE;
 
-	for (size_t i = 0; i < r->count; i++) {
-		r->machines[i].dry = false;
-		r->machines[i].stale |= invalid && !many(r);
-	}
-	/* A file is there before the entry in it that names its machine. */
-	r->dirty |= e > 0 && many(r);
-	r->changed |= invalid || (r->dirty && now_monotonic() - r->found > NSEC_PER_SEC);
+	for (size_t i = 0; i < r->count; i++)
+		r->sources[i].dry = r->sources[i].over;
+	r->changed |= e == SD_JOURNAL_INVALIDATE ||
+		      (r->files.unfinished && now_monotonic() - r->scanned > RESCAN_SECONDS * NSEC_PER_SEC);
 }
 
-/* Entry m stands at: 1 = a record, 0 = nothing in it for us. */
-static int read_entry(struct reader *r, struct machine *m, struct record *ret)
+static void set_copied(struct source *s, sd_id128_t boot, const char *cursor)
+{
+	uint64_t until = number_of(cursor, 'm');
+
+	if (!cursor[0] || !sd_id128_equal(boot_of(cursor), boot) || until < s->copied_until)
+		return;
+	s->copied_boot = boot;
+	s->copied_until = until;
+}
+
+/* Whether the first entries of a sequence are a copy of what was read in another one of the same journal. */
+static bool is_copied(const struct reader *r, struct source *s)
+{
+	sd_id128_t boot;
+	uint64_t monotonic;
+
+	if (sd_journal_get_monotonic_usec(s->journal, &monotonic, &boot) < 0)
+		return false;
+	if (!s->at[0]) {
+		for (size_t i = 0; i < r->count; i++)
+			if (&r->sources[i] != s && r->sources[i].group == s->group)
+				set_copied(s, boot, r->sources[i].at);
+		for (size_t i = 0; i < r->orphan_count; i++)
+			set_copied(s, boot, r->orphans[i].at);
+	}
+	return s->copied_until && monotonic <= s->copied_until && sd_id128_equal(boot, s->copied_boot);
+}
+
+static bool in_time(const struct reader *r, uint64_t when)
+{
+	return when >= r->options.since && (!r->options.until || when <= r->options.until);
+}
+
+/* Entry s stands at: 1 = a record, 0 = nothing in it for us. */
+static int read_entry(struct reader *r, struct source *s, struct record *ret)
 {
 	const void *data;
 	uint64_t when;
 	size_t length;
+	bool copied;
 	int e;
 
-	record_begin(ret);
-	if (sd_journal_get_realtime_usec(m->journal, &when) < 0 || !cursor_here(m->journal, ret->cursor)) {
+	if (sd_journal_get_realtime_usec(s->journal, &when) < 0) {
 		r->counts.damaged++;
 		return 0;
 	}
-	memcpy(m->at, ret->cursor, sizeof(m->at));
-	memcpy(ret->machine, m->id, sizeof(ret->machine));
+	if (!in_time(r, when))
+		return 0;
+	record_begin(ret);
+	if (!cursor_here(s->journal, ret->cursor)) {
+		r->counts.damaged++;
+		return 0;
+	}
+	copied = is_copied(r, s);
+	memcpy(s->at, ret->cursor, sizeof(s->at));
+	if (copied)
+		return 0;
 	ret->entry_ns = (int64_t)when * 1000;
 	r->counts.position = when;
-	if (r->options.until && when > r->options.until)
-		return 0;
-	sd_journal_restart_data(m->journal);
-	while ((e = sd_journal_enumerate_available_data(m->journal, &data, &length)) > 0) {
+	sd_journal_restart_data(s->journal);
+	while ((e = sd_journal_enumerate_available_data(s->journal, &data, &length)) > 0) {
 		r->since_trim += length;
 		record_field(ret, data, length);
 	}
@@ -400,65 +517,88 @@ static void trim_maps(struct reader *r)
 	}
 }
 
-/* 1 = a record, 0 = none of this machine now */
-static int next_of(struct reader *r, struct machine *m, struct record *ret)
+/* 1 = a record, 0 = none of this sequence now */
+static int next_of(struct reader *r, struct source *s, struct record *ret)
 {
-	if (m->dry)
-		return 0;
-	if (m->journal && m->stale) {
-		sd_journal_close(m->journal);
-		m->journal = NULL;
+	if (s->journal && s->stale) {
+		sd_journal_close(s->journal);
+		s->journal = NULL;
 	}
-	if (!m->journal && open_machine(r, m) < 0) {
-		m->dry = true;
+	if (!s->journal && open_source(r, s) < 0) {
+		s->dry = true;
 		return 0;
 	}
 	for (;;) {
-		int e = sd_journal_next(m->journal);
+		int e = sd_journal_next(s->journal);
 
 		if (e < 0) {
 			r->counts.damaged++;
-			if (!m->told)
-				log_error("The journal of machine %s fails: %s", m->id, strerror(-e));
-			m->told = true;
+			if (!s->told)
+				log_error("A part of the journal (sequence %s) fails: %s", s->sequence, strerror(-e));
+			s->told = true;
 		}
 		if (e <= 0) {
-			m->dry = true;
+			s->dry = true;
+			/* Nothing is added to archived files: their descriptors and memory are not needed any more. */
+			s->over = e == 0 && journal_files_archived(&r->files, s->sequence);
+			if (s->over) {
+				sd_journal_close(s->journal);
+				s->journal = NULL;
+			}
 			return 0;
 		}
 		if (r->since_trim >= TRIM)
 			trim_maps(r);
-		if (read_entry(r, m, ret))
+		if (read_entry(r, s, ret))
 			return 1;
-		if (r->options.until && r->counts.position > r->options.until) {
-			m->dry = true;
-			return 0;
-		}
 	}
 }
 
-int reader_next(struct reader *r, struct record *ret, size_t *ret_machine)
+/* What is older in the same journal comes first. */
+static bool has_to_wait(const struct reader *r, const struct source *s)
 {
+	for (size_t i = 0; i < r->count; i++) {
+		const struct source *other = &r->sources[i];
+
+		if (other->group == s->group && other->begun < s->begun && !other->dry && !other->gone)
+			return true;
+	}
+	return false;
+}
+
+int reader_next(struct reader *r, struct record *ret, size_t *ret_source)
+{
+	bool waits = true;
+
 	if (r->changed)
-		find_machines(r);
-	for (size_t tried = 0; tried < r->count; tried++) {
-		if (r->turn >= r->count || r->of_turn >= TURN) {
-			r->turn = (r->turn + 1) % r->count;
-			r->of_turn = 0;
+		scan(r);
+	/* Again where one had to wait for another that has come to its end meanwhile. */
+	while (waits) {
+		waits = false;
+		for (size_t tried = 0; tried < r->count; tried++) {
+			struct source *s;
+
+			if (r->turn >= r->count || r->of_turn >= TURN) {
+				r->turn = (r->turn + 1) % r->count;
+				r->of_turn = 0;
+			}
+			s = &r->sources[r->turn];
+			if (!s->dry && !s->gone && has_to_wait(r, s)) {
+				waits = true;
+			} else if (!s->dry && !s->gone && next_of(r, s, ret)) {
+				r->of_turn++;
+				*ret_source = r->turn;
+				return 1;
+			}
+			r->of_turn = TURN;
 		}
-		if (next_of(r, &r->machines[r->turn], ret)) {
-			r->of_turn++;
-			*ret_machine = r->turn;
-			return 1;
-		}
-		r->of_turn = TURN;
 	}
 	return 0;
 }
 
-const char *reader_machine(const struct reader *r, size_t i)
+const char *reader_sequence(const struct reader *r, size_t i)
 {
-	return r->machines[i].id;
+	return r->sources[i].sequence;
 }
 
 const struct reader_counts *reader_counts(const struct reader *r)

@@ -295,12 +295,28 @@ static void take_suntap(struct record *r, const char *field, size_t name_length,
 	r->fields[r->field_count++].text = keep(r, data, length, &length);
 }
 
+#define ORIGIN(field, member) { field "=", sizeof(field), offsetof(struct record, member), sizeof(((struct record *)0)->member) }
+static const struct {
+	const char *start;
+	size_t length, offset, size;
+} origins[] = { ORIGIN("_MACHINE_ID", machine), ORIGIN("_SYSTEMD_UNIT", unit), ORIGIN("_UID", uid) };
+
+/* Cut where it is too long, and then no unit that an owner can ask for. */
+static void take_origin(struct record *r, const char *data, size_t length)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(origins); i++)
+		if (length > origins[i].length && memcmp(data, origins[i].start, origins[i].length) == 0)
+			clean((char *)r + origins[i].offset, origins[i].size, data + origins[i].length, length - origins[i].length);
+}
+
 void record_field(struct record *r, const char *data, size_t length)
 {
 	const char *equals;
 	size_t name;
 
 	/* Most fields of an entry are journald's own (_PID=…): out, before anything is searched. */
+	if (length && data[0] == '_')
+		take_origin(r, data, length);
 	if (length < 8 || (data[0] != 'S' && data[0] != 'M'))
 		return;
 	equals = memchr(data, '=', length < 80 ? length : 80);

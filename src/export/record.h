@@ -2,7 +2,8 @@
 /*
  * record.h - one journal entry of suntap's, as a destination gets it
  *
- * Whoever may write to the journal may write an entry that looks like ours, so nothing here is believed: identities
+ * Whoever may write to the journal may write an entry that looks like ours, so nothing here is believed but what journald
+ * itself has added (the names with _ at their beginning), by which the reader tells who wrote it: identities
  * and texts are cut to a length and made valid UTF-8 without control characters, names are [a-z][a-z0-9_]*, a number is a
  * plain decimal or it is a text. What is too long, or has a name that was there already, is left out and counted.
  */
@@ -49,7 +50,9 @@ struct record {
 	char serial[RECORD_ID_MAX], logger[RECORD_ID_MAX];
 	char protocol[RECORD_ID_MAX], model[RECORD_ID_MAX];
 	char time_source[RECORD_ID_MAX];
+	/* What journald says of who wrote it. */
 	char machine[33];		/* the gateway's machine id */
+	char unit[RECORD_ID_MAX], uid[16];
 	int64_t time_ns;		/* of the measurement, UTC; where unknown, of the entry */
 	int64_t entry_ns;		/* when journald on the gateway took the entry */
 	bool historic;			/* the device had kept it and sent it later */
@@ -60,7 +63,7 @@ struct record {
 	size_t field_count;
 	struct record_field fields[RECORD_FIELDS_MAX];
 	unsigned left_out;		/* fields that were too long, too many or not named as ours */
-	size_t machine_index;		/* the reader's number of machine */
+	size_t source_index;		/* the reader's number of the sequence */
 	bool bad_time;			/* SUNTAP_TIME was there and made no sense */
 	/* private */
 	bool ours;			/* MESSAGE_ID was seen */

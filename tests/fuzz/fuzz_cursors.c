@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(in && load_from(&again, in) == 0 && again.count == c.count);
 		fclose(in);
 		for (size_t i = 0; i < c.count; i++)
-			MUST(strcmp(c.all[i].machine, again.all[i].machine) == 0 && strcmp(c.all[i].at, again.all[i].at) == 0);
+			MUST(strcmp(c.all[i].sequence, again.all[i].sequence) == 0 && strcmp(c.all[i].at, again.all[i].at) == 0);
 		free(text);
 	}
 	cursors_close(&c);

@@ -75,7 +75,7 @@ class Journal:
     """A folder of journal files, written as a gateway's systemd-journal-upload would have it written."""
 
     def __init__(self, folder, machine=MACHINE, file="a.journal"):
-        self.folder, self.machine, self.file, self.n = str(folder), machine, file, 0
+        self.folder, self.machine, self.boot, self.file, self.n = str(folder), machine, machine[::-1], file, 0
         os.makedirs(self.folder, exist_ok=True)
 
     @staticmethod
@@ -92,8 +92,9 @@ class Journal:
             us = int((T0 if at is None else at) * 1_000_000) + self.n * 1000
             self.n += 1
             fields = {"__REALTIME_TIMESTAMP": str(us), "__MONOTONIC_TIMESTAMP": str(1_000_000 + self.n * 1000),
-                      "_BOOT_ID": self.machine[::-1], "_MACHINE_ID": self.machine, "_PID": "1", **entry}
-            out.append(b"".join(self.field(k, v) for k, v in fields.items()) + b"\n")
+                      "_BOOT_ID": self.boot, "_MACHINE_ID": self.machine, "_PID": "1", "_UID": "990",
+                      "_SYSTEMD_UNIT": "suntapd.service", **entry}
+            out.append(b"".join(self.field(k, v) for k, v in fields.items() if v is not None) + b"\n")
         return b"".join(out)
 
     def write(self, entries, at=None):
@@ -192,6 +193,7 @@ class Exporter:
         return int(re.search(r"RssAnon:\s+(\d+)", text)[1]), int(re.search(r"VmHWM:\s+(\d+)", text)[1])
 
     def cursors(self, section="t"):
+        """{sequence id: cursor}"""
         with contextlib.suppress(FileNotFoundError):
             with open(f"{self.state}/{section}.cursors", encoding="ascii") as f:
                 return dict(line.split(" ", 1) for line in f.read().splitlines() if not line.startswith("#"))

@@ -63,7 +63,7 @@ def test_from_two_gateways_to_one_database(tmp_path):
                 gateways[1].write([reading(n, serial="TWO") for n in range(100, 150)], at=T0 + 100)
                 assert upload(g, gateways[1], tmp_path / "state2").returncode == 0
                 wait_for("all", lambda: influx.count() == 300, 10)
-            assert set(e.cursors()) == {"1" * 32, "2" * 32}
+            assert len(e.cursors()) == 1        # both came by one address, into one file
         machines = influx.query('SELECT count("ac_power") FROM solar GROUP BY serial, machine', db="solar")
         assert {(s["tags"]["serial"], s["tags"]["machine"]): s["values"][0][1] for s in machines} == {
             ("ONE", "1" * 32): 150, ("TWO", "2" * 32): 150}
