@@ -390,7 +390,7 @@ static int open_reader(struct exporter *x)
 	const struct settings *s = x->options->settings;
 	unsigned recent = s->kind->recent;
 	struct reader_options o = {
-		.journal = s->journal, .records = s->kind->records, .matches = s->matches, .match_count = s->match_count,
+		.journal = s->journal, .unit = s->unit, .records = s->kind->records, .matches = s->matches, .match_count = s->match_count,
 		.since = x->options->since, .until = x->options->until,
 		.from_end = x->keeps_cursors && x->cursors.fresh && s->start == START_END,
 		.cursors = x->cursors.all, .cursor_count = x->cursors.count, .found = found_sequence, .gone = gone_sequence, .user = x,

@@ -30,11 +30,12 @@ static const char usage[] =
 	"      --until DATE       and before then\n"
 	"  -f, --follow           with --since or --stdout: go on with what comes\n"
 	"  -D, --directory FOLDER journals to read, instead of this machine's\n"
+	"      --unit UNIT        what wrote the entries, instead of suntapd.service; any: whoever may log\n"
 	"      --state FOLDER     where cursors are kept, instead of $STATE_DIRECTORY or /var/lib/suntap-export\n"
 	"  -h, --help, -v, --version\n";
 
 struct arguments {
-	const char *config, *section, *directory, *state;
+	const char *config, *section, *directory, *state, *unit;
 	uint64_t since, until;
 	bool standard_output, follow, check;
 };
@@ -63,12 +64,13 @@ static bool parse_date(const char *option, const char *text, uint64_t *ret)
 /* -1: go on; else the exit status */
 static int parse_arguments(int argc, char **argv, struct arguments *a)
 {
-	enum { OPT_STDOUT = 256, OPT_SINCE, OPT_UNTIL, OPT_STATE, OPT_CHECK };
+	enum { OPT_STDOUT = 256, OPT_SINCE, OPT_UNTIL, OPT_STATE, OPT_UNIT, OPT_CHECK };
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "stdout", no_argument, NULL, OPT_STDOUT },
 		{ "since", required_argument, NULL, OPT_SINCE }, { "until", required_argument, NULL, OPT_UNTIL },
 		{ "follow", no_argument, NULL, 'f' }, { "directory", required_argument, NULL, 'D' },
-		{ "state", required_argument, NULL, OPT_STATE }, { "check", no_argument, NULL, OPT_CHECK },
+		{ "state", required_argument, NULL, OPT_STATE },
+		{ "unit", required_argument, NULL, OPT_UNIT }, { "check", no_argument, NULL, OPT_CHECK },
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int c;
@@ -81,6 +83,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 		case 'f': a->follow = true; break;
 		case OPT_STDOUT: a->standard_output = true; break;
 		case OPT_STATE: a->state = optarg; break;
+		case OPT_UNIT: a->unit = optarg; break;
 		case OPT_CHECK: a->check = true; break;
 		case OPT_SINCE:
 			if (!parse_date("--since", optarg, &a->since))
@@ -100,7 +103,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 	else if (!a->check && !a->standard_output && optind < argc)
 		a->section = argv[optind++];
 	if (optind < argc || (!a->check && !a->standard_output && !a->section) ||
-	    (a->directory && *a->directory != '/') || (a->until && !a->since && !a->standard_output)) {
+	    (a->directory && *a->directory != '/') || (a->unit && (!*a->unit || strlen(a->unit) >= SETTINGS_TEXT_MAX)) || (a->until && !a->since && !a->standard_output)) {
 		fputs(usage, stderr);
 		return EXIT_MISUSE;
 	}
@@ -155,6 +158,9 @@ int main(int argc, char **argv)
 	}
 	if (a.directory)
 		snprintf(settings->sections[0].journal, sizeof(settings->sections[0].journal), "%s", a.directory);
+
+	if (a.unit)
+		snprintf(settings->sections[0].unit, sizeof(settings->sections[0].unit), "%s", a.unit);
 
 	o = (struct exporter_options){
 		.settings = &settings->sections[0], .file = settings, .state_folder = state_folder(&a), .since = a.since,

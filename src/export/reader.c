@@ -51,7 +51,7 @@ struct reader {
 	bool changed;			/* files are to be looked for anew */
 	int64_t scanned;		/* monotonic */
 	bool first;			/* so far only the sequences that were there when we started */
-	struct log_limit damaged;
+	struct log_limit damaged, foreign;
 	size_t since_trim;		/* bytes of fields that were read */
 	struct reader_counts counts;
 };
@@ -356,6 +356,7 @@ int reader_open(struct reader **ret, const struct reader_options *o)
 	r->files.changed = on_file_changed;
 	r->files.user = r;
 	r->damaged = (struct log_limit){ .burst = 5, .interval = 600 * NSEC_PER_SEC };
+	r->foreign = (struct log_limit){ .burst = 3, .interval = 3600 * NSEC_PER_SEC };
 	r->orphans = calloc(o->cursor_count + 1, sizeof(*r->orphans));
 	if (!r->orphans) {
 		reader_close(r);
@@ -446,6 +447,18 @@ static bool in_time(const struct reader *r, uint64_t when)
 	return when >= r->options.since && (!r->options.until || when <= r->options.until);
 }
 
+/* Whoever may log can write what looks like a reading; journald says who it was. */
+static void tell_foreign(struct reader *r, const struct record *rec)
+{
+	uint64_t held;
+
+	r->counts.foreign++;
+	if (log_limit_pass(&r->foreign, &held))
+		log_warning("An entry that looks like suntap's was not written by %s but by %s, user id %s, and is left out (%" PRIu64
+			    " before it were not told): %s", r->options.unit, rec->unit[0] ? rec->unit : "no unit",
+			    rec->uid[0] ? rec->uid : "unknown", held, rec->cursor);
+}
+
 /* Entry s stands at: 1 = a record, 0 = nothing in it for us. */
 static int read_entry(struct reader *r, struct source *s, struct record *ret)
 {
@@ -490,6 +503,10 @@ static int read_entry(struct reader *r, struct source *s, struct record *ret)
 	r->counts.left_out += ret->left_out;
 	if (!record_finish(ret) || !(r->options.records & 1u << ret->kind)) {
 		r->counts.foreign++;
+		return 0;
+	}
+	if (strcmp(r->options.unit, SETTINGS_ANY_UNIT) != 0 && strcmp(ret->unit, r->options.unit) != 0) {
+		tell_foreign(r, ret);
 		return 0;
 	}
 	return 1;

@@ -38,6 +38,7 @@ struct reader_cursor {
 
 struct reader_options {
 	const char *journal;			/* as settings.journal */
+	const char *unit;			/* entries of others are left out, and told; "any": none are */
 	unsigned records;			/* bits of enum record_kind */
 	const char (*matches)[SETTINGS_MATCH_MAX];
 	size_t match_count;

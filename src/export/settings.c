@@ -111,6 +111,13 @@ static bool parse_journal(struct ini *p, const struct ini_key *k, const char *te
 	return settings_parse_text(p, k, text, at);
 }
 
+static bool parse_unit(struct ini *p, const struct ini_key *k, const char *text, void *at)
+{
+	if (strcmp(text, SETTINGS_ANY_UNIT) != 0 && !strchr(text, '.'))
+		return ini_bad_value(p, k, text);
+	return settings_parse_text(p, k, text, at);
+}
+
 static bool add_match(struct ini *p, const struct ini_key *k, const char *text, void *at)
 {
 	struct settings *s = at;
@@ -158,8 +165,11 @@ static const struct ini_key common_keys[] = {
 	{ SECTION_DESTINATION, "journal", parse_journal, ini_print_text, AT(journal), "local", 0, SETTINGS_PATH_MAX, 0,
 	  "local, all, or the path of a folder",
 	  "local: this machine's; all: also those that systemd-journal-remote has gathered here; or a folder of journals" },
+	{ SECTION_DESTINATION, "unit", parse_unit, ini_print_text, AT(unit), "suntapd.service", 0, SETTINGS_TEXT_MAX, 0,
+	  "the name of a unit, such as suntapd.service, or any",
+	  "only what this unit wrote, by journald's own word; any: whoever may log can then write readings" },
 	{ SECTION_DESTINATION, "match", parse_match, print_match, 0, "", 0, 0, 0,
-	  "a list of FIELD=VALUE, such as _SYSTEMD_UNIT=suntapd.service",
+	  "a list of FIELD=VALUE, such as SUNTAP_DEVICE=roof",
 	  "only entries with these fields as well" },
 };
 

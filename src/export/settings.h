@@ -25,6 +25,8 @@ enum {
 	SETTINGS_PASSWORD_MAX = 4096,
 };
 
+#define SETTINGS_ANY_UNIT "any"
+
 enum settings_start { START_BEGINNING, START_END };
 
 struct settings {
@@ -34,7 +36,8 @@ struct settings {
 	unsigned line;
 	enum settings_start start;		/* where there is no cursor yet */
 	char journal[SETTINGS_PATH_MAX];	/* "local", "all", or a folder */
-	char matches[SETTINGS_MATCHES_MAX][SETTINGS_MATCH_MAX];	/* "_SYSTEMD_UNIT=suntapd.service": demanded of entries */
+	char unit[SETTINGS_TEXT_MAX];		/* that entries must be of, or SETTINGS_ANY_UNIT */
+	char matches[SETTINGS_MATCHES_MAX][SETTINGS_MATCH_MAX];	/* "SUNTAP_DEVICE=roof": demanded of entries */
 	size_t match_count;
 	void *own;				/* kind->settings_size bytes */
 };

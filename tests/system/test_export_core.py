@@ -331,6 +331,32 @@ def test_a_journal_that_is_copied(tmp_path, journal, running):
         assert powers(out) == list(range(15))
 
 
+# ---------------------------------------------------------------- who wrote it
+def test_what_others_log_is_no_reading(tmp_path, journal):
+    """Any user may log with SYSLOG_IDENTIFIER=suntap; who it was is journald's word."""
+    forged = {"_SYSTEMD_UNIT": "user@1000.service", "_UID": "1000", "SOLAR_AC_POWER": "666"}
+    journal.write([reading(0), reading(1, **forged), reading(2, **{**forged, "_SYSTEMD_UNIT": ""}),
+                   reading(3, **{**forged, "_SYSTEMD_UNIT": "suntapd.service" + "x" * 100}),
+                   reading(4, **{**forged, "_SYSTEMD_UNIT": "session-1.scope", "_SYSTEMD_USER_UNIT": "suntapd.service"}),
+                   {"MESSAGE_ID": MESSAGE_ID["GAP"], "MESSAGE": "x", "SYSLOG_IDENTIFIER": "suntap", **forged},
+                   {"MESSAGE": "no MESSAGE_ID: nothing to tell", "SYSLOG_IDENTIFIER": "suntap", **forged}, reading(5)])
+    out, exporter = to_file(tmp_path, journal=journal)
+    with exporter as e:
+        e.start()
+        wait_for("the last", lambda: 5 in powers(out))
+        assert powers(out) == [0, 5] and len(lines_of(out)) == 2
+        assert "not written by suntapd.service but by user@1000.service, user id 1000, and is left out" in e.said()
+        assert "but by no unit, user id 1000" in e.said()
+        assert e.said().count("is left out") == 3       # 5 of them; told at a limited rate
+        e.stop()
+    for arguments, more in ((["--unit", "any"], ""), ([], "unit = any\n"), (["--unit", "user@1000.service"], "")):
+        with Exporter(tmp_path, f"[json t]\nfile = {out}2\n{more}", journal=journal, arguments=[*arguments, "--since", "2024-01-01"]) as e:
+            assert e.run() == 0 and 666 in powers(f"{out}2")
+            os.unlink(f"{out}2")
+    assert len(stdout("-D", journal.folder).stdout.splitlines()) == 2
+    assert len(stdout("-D", journal.folder, "--unit", "any").stdout.splitlines()) == 7
+
+
 # ---------------------------------------------------------------- many machines
 def test_entries_that_come_late(tmp_path):
     """Machine B uploads entries that are older than where A's cursor stands."""
@@ -382,6 +408,7 @@ def test_a_hundred_machines(tmp_path):
     ("[splunk t]\nurl = https://x\n", ":1: token_file: is missing"),
     ("[json t]\nfile = out.json\n", ':2: file: "out.json" is not understood'),
     ("[json t]\nstart = now\nmatch = lower=1\njournal = elsewhere\n", ':4: journal: "elsewhere" is not understood'),
+    ("[json t]\nunit = suntapd\n", ':2: unit: "suntapd" is not understood; would be the name of a unit'),
     ("[json u]\n", 'no section is called "t"; would be one of '),
     ("[json t]\n[influxdb t]\n", ":2: [influxdb t] has the name of [json t] in line 1"),
     ("[json t]\nfile = -\nfile = -\n", ":3: file: is there twice in this section, first in line 2"),
@@ -441,7 +468,7 @@ def test_secrets(tmp_path, journal):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--since", "yesterday", "t"], ["--bad"], ["a", "b"], ["-D", "relative", "t"],
-                                       ["--since", "2024-13-01", "t"], ["--until", "2024-01-01", "t"]])
+                                       ["--since", "2024-13-01", "t"], ["--until", "2024-01-01", "t"], ["--unit", "", "t"]])
 def test_misuse(arguments):
     assert subprocess.run([EXPORT, *arguments], stderr=subprocess.DEVNULL, check=False, timeout=10).returncode == 2
 
@@ -480,7 +507,7 @@ for n in range(int(sys.argv[1]), int(sys.argv[2])):
 def test_this_machines_journal(tmp_path):
     """A real journald in a lab: entries arrive while it runs, and over rotation and vacuuming."""
     out = tmp_path / "out.json"
-    (tmp_path / "suntap.ini").write_text(f"[json t]\nfile = {out}\n")
+    (tmp_path / "suntap.ini").write_text(f"[json t]\nfile = {out}\nunit = any\n")
     (tmp_path / "live.py").write_text(LIVE)
     live = f"/usr/bin/python3 {tmp_path}/live.py"
     script = f"""set -e

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """suntap-export@.service under a real systemd: its sandbox, credentials, cursors, kills, and the destinations beside it."""
 import os
+import re
 import subprocess
 
 import pytest
@@ -40,9 +41,11 @@ url = http://127.0.0.1:8086
 database = solar
 user = root
 password_file = influxdb.password
+unit = live.service
 
 [json archive]
 file = /var/lib/suntap-export/archive/readings.json
+unit = live.service
 """
 
 # What both scripts begin with.
@@ -65,7 +68,8 @@ systemctl daemon-reload
 q() { curl -sG http://127.0.0.1:8086/query -u root:pw --data-urlencode "db=solar" --data-urlencode "q=$1"; }
 count() { q 'SELECT count(ac_power) FROM solar' | grep -q ",$1]]"; }
 
-live() { /usr/bin/python3 /opt/live.py $1 $2 1714557600; }
+live() { systemd-run -q --wait --collect --unit=live /usr/bin/python3 /opt/live.py $1 $2 1714557600; }
+/usr/bin/python3 /opt/live.py 9000 9100 1714557600       # not from live.service, and so none of the counts below
 live 0 100
 systemctl start suntap-export@house suntap-export@archive
 echo "user: $(ps -o user= -p $(systemctl show -P MainPID suntap-export@house))"
@@ -89,6 +93,7 @@ for n in 1 2 3 4 5; do
     systemctl kill -s KILL suntap-export@house suntap-export@archive; sleep 0.5
 done
 until_ count 600
+until_ systemctl is-active -q suntap-export@house                    # not one that is about to become it
 kill -STOP $(systemctl show -P MainPID suntap-export@house)         # hangs: the watchdog's
 live 600 700
 until_ count 700
@@ -99,6 +104,7 @@ systemctl reload suntap-export@archive
 systemctl stop suntap-export@house suntap-export@archive
 echo "result: $(systemctl show -P Result suntap-export@house suntap-export@archive | tr '\n' ' ')"
 echo "state: $(ls /var/lib/suntap-export/house/)"
+echo "told: $(journalctl -q -u suntap-export@house | grep -c 'not written by live.service but by')"
 echo "nonsense = 1" >>/etc/suntap/suntap.ini
 systemctl start suntap-export@archive 2>/dev/null || echo "refused: $(systemctl show -P ExecMainStatus suntap-export@archive)"
 journalctl --no-pager -q | grep -c ' pw$' || true
@@ -125,12 +131,12 @@ mosquitto_passwd -c -b /tmp/m.passwd solar pw; chmod 644 /tmp/m.passwd
 printf 'listener 1883 127.0.0.1\npassword_file /tmp/m.passwd\nallow_anonymous false\n' >/tmp/m.conf
 systemd-run -q --unit=broker mosquitto -c /tmp/m.conf
 until_ test -s /run/splunk.port
-printf '[mqtt broker]\nurl = mqtt://127.0.0.1:1883\nuser = solar\npassword_file = mqtt.password\n
-[splunk collector]\nurl = http://127.0.0.1:%s\ntoken_file = splunk.token\nindex = solar\n
-[metrics scrape]\nlisten = 127.0.0.1:9560\n' $(cat /run/splunk.port) >/etc/suntap/suntap.ini
+printf '[mqtt broker]\nurl = mqtt://127.0.0.1:1883\nuser = solar\npassword_file = mqtt.password\nunit = live.service\n
+[splunk collector]\nurl = http://127.0.0.1:%s\ntoken_file = splunk.token\nindex = solar\nunit = live.service\n
+[metrics scrape]\nlisten = 127.0.0.1:9560\nunit = live.service\n' $(cat /run/splunk.port) >/etc/suntap/suntap.ini
 systemctl daemon-reload
 systemctl start suntap-export@broker suntap-export@collector suntap-export@scrape
-live() { /usr/bin/python3 /opt/live.py $1 $2 $(($(date +%s) - $2)); }
+live() { systemd-run -q --wait --collect --unit=live /usr/bin/python3 /opt/live.py $1 $2 $(($(date +%s) - $2)); }
 subscribed() { mosquitto_sub -u solar -P pw -W 5 -C 1 -t 'suntap/R1/state' 2>/dev/null | grep -q "\"ac_power\":$1[,}]"; }
 scraped() { curl -s http://127.0.0.1:9560/metrics | grep -q "^solar_ac_power_watts{.*} $1\$"; }
 collected() { grep -q "^$1 events" /run/splunk.count; }
@@ -186,6 +192,7 @@ def test_the_service(installed, tmp_path):
     assert "limits: 134217728 16 \n" in said or not INSIDE
     assert "result: success  success \n" in said
     assert "state: house.cursors\nhouse.cursors.lock\n" in said
+    assert 3 <= int(re.search(r"told: (\d+)", said)[1]) <= 9, said         # of 100, three at each start
     assert "refused: 78\n0\n" in said, said
 
 
