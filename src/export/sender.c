@@ -109,11 +109,25 @@ static void pass(struct sender *s, size_t n)
 	exporter_ready(x);
 }
 
-static void halve(struct sender *s, const struct judgement *j)
+/* false: it is tried once more, later */
+static bool halve(struct sender *s, struct judgement *j)
 {
 	struct exporter *x = s->destination->exporter;
 
+	if (j->verdict == VERDICT_PARTIAL)
+		s->refusals = 0;	/* it takes what it can */
+	if (s->range == 1 && s->refusals >= SENDER_REFUSALS && !s->doubted) {
+		char why[sizeof(j->why)];
+
+		memcpy(why, j->why, sizeof(why));
+		judgement_say(j, "nothing is taken any more: %.300s", why);
+		s->doubted = true;
+		wait_owner(s, j);
+		return false;
+	}
 	if (s->range == 1) {
+		s->refusals++;
+		s->doubted = false;
 		exporter_refuse(x, 0, j->why);
 		pass(s, 1);
 	} else if (j->verdict == VERDICT_PARTIAL && s->halvings >= SENDER_HALVINGS) {
@@ -125,6 +139,7 @@ static void halve(struct sender *s, const struct judgement *j)
 		s->halvings++;
 		s->range = (s->range + 1) / 2;
 	}
+	return true;
 }
 
 /* ---------------------------------------------------------------- asking whether it is safe */
@@ -193,6 +208,8 @@ static void on_answer(void *user, const struct http_answer *a)
 	switch (j.verdict) {
 	case VERDICT_DONE:
 		exporter_fine(x);
+		s->refusals = 0;
+		s->doubted = false;
 		pass(s, s->range);
 		break;
 	case VERDICT_RETRY:
@@ -206,17 +223,21 @@ static void on_answer(void *user, const struct http_answer *a)
 		return;
 	case VERDICT_HALVE:
 	case VERDICT_PARTIAL:
-		exporter_fine(x);
-		halve(s, &j);
+		if (s->refusals < SENDER_REFUSALS)
+			exporter_fine(x);
+		if (!halve(s, &j))
+			return;
 		break;
 	case VERDICT_REFUSED:
-		exporter_fine(x);
+		if (s->refusals < SENDER_REFUSALS)
+			exporter_fine(x);
 		if (j.refused > 0 && j.refused < s->range) {
 			s->range = j.refused;
 			break;
 		}
-		exporter_refuse(x, 0, j.why);
-		pass(s, 1);
+		s->range = 1;
+		if (!halve(s, &j))
+			return;
 		break;
 	}
 	if (s->sending)

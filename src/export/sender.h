@@ -10,7 +10,8 @@
  *	    RETRY    try the same range again, after 1, 2, 4 … 60 s, or when Retry-After says
  *	    HOLD     the same, but only the owner can mend it (credentials, names): wait longer, say what it is
  *	    HALVE    something in the range is refused: send the first half, and so on, until the record is found. A
- *	             range of one is refused: told, left out
+ *	             range of one is refused: told, left out. Where nothing at all is taken it may not be the records'
+ *	             fault: after SENDER_REFUSALS in a row each further one is tried twice, with a HOLD between
  *	    REFUSED  this one record is refused; those before it may be in or not, and are sent again without it
  *	    ASK      accepted, and not safe yet: ask ask_path with ask_body until judge_asked() says that it is; after
  *	             SENDER_ASK_SECONDS without, send the range again
@@ -32,6 +33,7 @@ enum {
 	SENDER_HALVINGS = 100,
 	SENDER_PATH_MAX = 1024,
 	SENDER_ASK_SECONDS = 120,
+	SENDER_REFUSALS = 16,		/* in a row, each of a single record: then one a HOLD */
 };
 
 enum verdict { VERDICT_DONE, VERDICT_RETRY, VERDICT_HOLD, VERDICT_HALVE, VERDICT_REFUSED, VERDICT_PARTIAL,
@@ -64,6 +66,8 @@ struct sender {
 	struct batch batches[2], *filling, *sending;	/* sending NULL: nothing is under way */
 	size_t from, range;		/* of sending */
 	unsigned failures, halvings;
+	unsigned refusals;		/* in a row */
+	bool doubted;			/* the next refusal counts */
 	bool held;
 	/* ASK */
 	bool asking;

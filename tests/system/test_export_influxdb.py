@@ -271,6 +271,28 @@ def test_version_2_refuses_whole_batches(tmp_path, journal):
         assert re.search(r"cursor s=[0-9a-f]{32};i=", e.said())
 
 
+def test_a_server_that_refuses_everything_does_not_empty_the_journal(tmp_path, journal):
+    """A proxy that answers 400 to all, say: it need not be the records' fault."""
+    journal.write([reading(n) for n in range(3000)])
+    with Bucket() as server, Exporter(tmp_path, v2(server, tmp_path), journal=journal) as e:
+        server.faults = [(400, {}, "no")] * 10_000
+        e.start()
+        e.wait_status("nothing is taken any more: 400 no; nothing is lost")
+        server.faults.clear()
+        e.wait_said("works again", 70)
+        e.wait_status("3000 records exported")
+        refused = int(re.search(r"(\d+) refused", e.listen().status)[1])
+        assert 16 <= refused <= 19 and len(server.points) == 3000 - refused
+
+
+def test_many_bad_records_in_a_row_do_not_block_for_ever(tmp_path, journal):
+    journal.write([reading(n, SOLAR_STATUS="poison") if n < 18 else reading(n) for n in range(100)])
+    with Bucket(refuse="poison") as server, Exporter(tmp_path, v2(server, tmp_path), journal=journal) as e:
+        e.start()
+        wait_for("the good ones", lambda: len(server.points) == 82)
+        e.wait_status("100 records exported, 18 refused")
+
+
 def test_a_version_1_is_recognised(tmp_path, influx, journal):
     journal.write([reading(0)])
     with Exporter(tmp_path, v2(influx, tmp_path), journal=journal) as e:
