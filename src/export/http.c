@@ -204,6 +204,7 @@ static void set_options(struct http *h)
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "suntap/" SUNTAP_VERSION);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, 10L);
+	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);	/* a stop does not wait for a name server that is silent */
 	curl_easy_setopt(e, CURLOPT_TIMEOUT, (long)s->timeout);
 	curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, h->error);

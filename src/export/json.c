@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -191,7 +190,6 @@ static int json_open(struct destination *d)
 			  e == -EBADMSG ? "it does not end in a line of ours" : strerror(-e));
 		return e;
 	}
-	signal(SIGPIPE, SIG_IGN);
 	if (strcmp(j->settings->file, "-") != 0)
 		e = sd_event_add_signal(d->event, &j->hup, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_hup, d);
 	return e < 0 ? e : 0;

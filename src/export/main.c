@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -138,6 +139,7 @@ int main(int argc, char **argv)
 		return r;
 	log_open("suntap-export");
 	umask(0077);
+	signal(SIGPIPE, SIG_IGN);	/* whoever has closed the other end */
 
 	if (a.standard_output)
 		settings = settings_default(&destination_json, "stdout");
