@@ -38,6 +38,7 @@ enum {
 	DOCUMENT_DELAY = 3,		/* s; more may be known then, */
 	DOCUMENT_INTERVAL = 10,		/* and Home Assistant does not take two versions at once */
 	BACKWARDS_SECONDS = 900,	/* how long a device may tell times before its last */
+	ACKNOWLEDGE_SECONDS = 60,	/* how long a broker may take for the oldest message */
 };
 
 enum discovery { DISCOVERY_NO, DISCOVERY_DEVICE, DISCOVERY_ENTITY };
@@ -65,6 +66,7 @@ struct mqtt {
 	char client_id[MQTT_ID_MAX], service_topic[MQTT_TOPIC_MAX + MQTT_ID_MAX + 32];
 	struct pending pending[PENDING];
 	size_t head, length, records;
+	int64_t waits_since;		/* monotonic: when the oldest of them became the oldest */
 	bool say_online, full;
 	int offline_mid;		/* stopping: the last message; 0: not yet said */
 	sd_event_source *birth;
@@ -185,6 +187,7 @@ static void settle(struct mqtt *x)
 		}
 		x->head = (x->head + 1) % PENDING;
 		x->length--;
+		x->waits_since = now_monotonic();
 	}
 	if (done)
 		exporter_confirm(e, done);
@@ -233,6 +236,8 @@ static bool publish(struct mqtt *x, const char *topic, const char *payload, size
 				    "the broker does not take messages of that size; discovery = entity has smaller ones" : strerror(-mid));
 		return false;
 	}
+	if (!x->length)
+		x->waits_since = now_monotonic();
 	x->pending[(x->head + x->length++) % PENDING] = (struct pending){
 		.mid = mid, .reason = -1, .ends_record = ends_record, .device = d, .message = message,
 	};
@@ -470,6 +475,7 @@ static void on_up(void *user)
 {
 	struct mqtt *x = user;
 
+	x->waits_since = now_monotonic();
 	if (x->settings->discovery != DISCOVERY_NO)
 		mqtt_client_subscribe(x->client, x->settings->birth_topic);
 	announce_all(x);
@@ -674,6 +680,8 @@ static void mqtt_tick(struct destination *d)
 	for (size_t i = 0; i < x->devices.count; i++)
 		set_online(x, x->devices.all[i]);
 	mqtt_client_tick(x->client);
+	if (mqtt_client_is_up(x->client) && x->length && now_monotonic() - x->waits_since > ACKNOWLEDGE_SECONDS * NSEC_PER_SEC)
+		mqtt_client_again(x->client, "the broker does not acknowledge what it is sent; nothing is lost, it waits in the journal");
 	announce(x);
 }
 

@@ -16,6 +16,9 @@
 #include "shared/log.h"
 #include "shared/util.h"
 
+/* Nothing that we subscribe to is longer; a broker of MQTT 5 then keeps it to itself. */
+enum { PACKET_MAX = 4096 };
+
 enum { KEEPALIVE = 30, GREETING_SECONDS = 20, OWNER_SECONDS = 60, SHORT_SECONDS = 5 };
 
 enum client_state { CLIENT_WAITING, CLIENT_CONNECTING, CLIENT_GREETING, CLIENT_UP };
@@ -252,6 +255,14 @@ static void lost(struct mqtt_client *c, int rc)
 	wait_retry(c);
 }
 
+void mqtt_client_again(struct mqtt_client *c, const char *why)
+{
+	c->said[0] = '\0';
+	trouble(c, why);
+	mosquitto_disconnect(c->mosq);
+	wait_retry(c);
+}
+
 static void watch(struct mqtt_client *c);
 
 /* After each call into the library that may read or write. */
@@ -309,11 +320,15 @@ static void watch(struct mqtt_client *c)
 static void *connecting(void *user)
 {
 	struct mqtt_client *c = user;
+	mosquitto_property *properties = NULL;
 	uint64_t one = 1;
 
+	if (speaks_5(c))
+		mosquitto_property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, PACKET_MAX);
 	errno = 0;
-	c->answer = mosquitto_connect(c->mosq, c->host, c->port, KEEPALIVE);
+	c->answer = mosquitto_connect_bind_v5(c->mosq, c->host, c->port, KEEPALIVE, NULL, properties);
 	c->answer_errno = errno;
+	mosquitto_property_free_all(&properties);
 	if (write(c->event, &one, sizeof(one)) < 0)
 		c->answer_errno = errno;
 	return NULL;

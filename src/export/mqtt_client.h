@@ -58,6 +58,7 @@ bool mqtt_client_is_up(const struct mqtt_client *c);
 /* QoS 1: the mid that will be acknowledged, or -EMSGSIZE (the broker does not take so much), -ENOMEM, -EINVAL. */
 int mqtt_client_publish(struct mqtt_client *c, const char *topic, const char *payload, size_t length);
 void mqtt_client_subscribe(struct mqtt_client *c, const char *topic);
+void mqtt_client_again(struct mqtt_client *c, const char *why);	/* ends a connection that is of no use, and makes another */
 void mqtt_client_tick(struct mqtt_client *c);			/* once a second */
 
 #endif

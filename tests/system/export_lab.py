@@ -155,7 +155,8 @@ class Exporter:
         wait_for(lambda: f"{text} in the status, not {self.status}\n{self.said()}", lambda: text in self.listen().status)
 
     def wait_said(self, text, patience=PATIENCE):
-        wait_for(lambda: f"{text} in the log: {self.said()}", lambda: text in self.said(), patience)
+        # listening all the while: sd_notify() waits where nobody does
+        wait_for(lambda: f"{text} in the log: {self.said()}", lambda: text in self.listen().said(), patience)
 
     def said(self):
         with contextlib.suppress(FileNotFoundError):

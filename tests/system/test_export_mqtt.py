@@ -17,7 +17,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from export_lab import MESSAGE_ID, T0, TOP, Exporter, Journal, free_port, reading, utc, wait_for
-from lab import SANITIZED
+from lab import SANITIZED, SOAK
 from vocabulary_lab import every_name, value_of
 
 SERIAL = "R170000000000001"
@@ -541,6 +541,73 @@ def test_the_cursor_moves_on_acknowledgement(tmp_path, journal):
         wait_for("again", lambda: set(broker.states) == {6, 7, 8, 9, 10})
         broker.acknowledge(6, 7, 8, 9, 10)
         wait_for("all", lambda: cursor() == "a")
+    broker.socket.close()
+
+
+@pytest.mark.skipif(SOAK < 2, reason="waits for more than a minute: make soak")
+def test_a_broker_that_never_acknowledges(tmp_path, journal):
+    """It answers pings, so the connection is fine; that nothing arrives has to be told all the same."""
+    journal.write([live(n) for n in range(1, 1001)], at=time.time())
+    broker = Withholding()
+    broker.start()
+    with Exporter(tmp_path, config(broker), journal=journal) as e:
+        e.start()
+        e.wait_said("the broker does not acknowledge what it is sent", 90)
+        e.wait_status("does not acknowledge")
+        assert e.memory_kib()[0] < 32 * 1024 and not any("i=" in c for c in e.cursors().values())
+        first = set(broker.states)
+        broker.states.clear()
+        wait_for("a new connection", lambda: set(broker.states) >= first)
+    broker.socket.close()
+
+
+def test_what_is_sent_to_a_subscribed_topic(tmp_path, broker, subscriber, journal):
+    """Whoever may publish to Home Assistant's topic: huge, retained, a flood, anything but online."""
+    journal.write([live(1)], at=time.time())
+    subscriber.publish("homeassistant/status", b"online" * 8_000_000, retain=True)
+    with Exporter(tmp_path, config(broker), journal=journal) as e:
+        e.start()
+        e.wait_status("1 records exported")
+        for n in range(300):
+            subscriber.client.publish("homeassistant/status", bytes([n % 256]) * (n * 10), 1)
+            subscriber.client.publish("homeassistant/status", "online", 1)
+        said = len(subscriber.of(DOCUMENT))
+        wait_for("the document once more", lambda: len(subscriber.of(DOCUMENT)) > said, 30)
+        journal.write([live(2)], at=time.time())
+        wait_for("a state", lambda: 2 in powers(subscriber.json_of(STATE)))
+        assert e.memory_kib()[1] < 40 * 1024
+        assert len(subscriber.of(DOCUMENT)) <= said + 4 and "lost" not in e.said()
+
+
+class Rubbish(Withholding):
+    """Answers what it is greeted with, takes one message, and sends what no broker would."""
+
+    def __init__(self, rubbish):
+        super().__init__()
+        self.rubbish, self.times = rubbish, 0
+
+    def packet(self, s):
+        super().packet(s)
+        if self.states:
+            self.times += 1
+            s.sendall(self.rubbish)
+
+
+@pytest.mark.parametrize("rubbish", [bytes(range(256)) * 16, b"\x40\xff\xff\xff\xff\xff", b"\x30\xff\xff\xff\x7f" + b"x" * 100_000,
+                                     b"\x40\x02\xff\xff" * 1000, b"\xd0\x00" * 5000])
+def test_a_broker_that_sends_rubbish(tmp_path, journal, rubbish):
+    """Told, tried again, and nothing is believed of it: what was not acknowledged is not over."""
+    journal.write([live(n) for n in range(1, 11)], at=time.time())
+    broker = Rubbish(rubbish)
+    broker.start()
+    with Exporter(tmp_path, config(broker), journal=journal) as e:
+        e.start().wait_ready()
+        wait_for("some of it", lambda: broker.times >= 2)
+        broker.rubbish = b""
+        wait_for("all states", lambda: set(broker.states) >= set(range(1, 11)), 60)
+        assert e.process.poll() is None and e.memory_kib()[0] < 32 * 1024
+        assert not any("i=" in c for c in e.cursors().values())
+        assert e.stop() == 0
     broker.socket.close()
 
 
