@@ -160,6 +160,7 @@ static bool cancel(const char *text, size_t length)
 
 	TAILQ_FOREACH_REVERSE(m, &notify.waiting, messages, others) {
 		if (strncmp(m->text, text, length) == 0) {
+			/* cppcheck-suppress uninitvar ; it does not know TAILQ_FOREACH_REVERSE */
 			forget(m);
 			return true;
 		}
