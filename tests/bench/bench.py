@@ -229,6 +229,14 @@ def ping():
     return {"RTT us": p50, "RTT p99 us": p99}
 
 
+def connections(variant):
+    """How many connections a second: opened, 64 bytes there and back, reset; eight at a time."""
+    mine = cpu_of(variant.pid) if variant.pid else 0
+    rate = float(run(*inside("inverter", LOAD, "rate", CLOUD, ECHO, 1.5, 8)))
+    used = cpu_of(variant.pid) - mine if variant.pid else 0
+    return {"connections/s": rate, "CPU us/connection": used * 1e6 / (1.5 * rate)}
+
+
 def ping_beside_bulk(variant):
     """Round trips of one device while another sends as fast as it can."""
     other = subprocess.Popen(inside("inverter", LOAD, "source", CLOUD, SINK, 1.5, FLOWS), stdout=subprocess.DEVNULL)
@@ -303,6 +311,7 @@ def measure(work):
                 if not getattr(v, "sends", None):
                     row.update(ping())
                     row.update(ping_beside_bulk(v))
+                    row.update(connections(v))
                 v.stop()
             if getattr(v, "sends", None):
                 row.update(decoded(started))
@@ -321,19 +330,24 @@ def ratio(a, b):
 def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # HAProxy's side of a connection may have to wait in TIME_WAIT
+    for key, value in ("ip_local_port_range", "1024 65535"), ("tcp_tw_reuse", "1"):
+        pathlib.Path("/proc/sys/net/ipv4", key).write_text(value)
     with tempfile.TemporaryDirectory() as tmp:
         work = pathlib.Path(tmp)
         result = measure(work)
         plain, peer = result["plain forwarding"], result["HAProxy"]
         out = [f"{ROUNDS} rounds of {SECONDS:g} s, {FLOWS} flows, medians; {os.cpu_count()} processors for everything, both ends included.",
-               "", "| path | GB/s | to HAProxy | to plain | its CPU s/GB | to HAProxy | its helper's CPU s/GB | machine's CPU s/GB | RTT of 1 KB, us | p99 | beside bulk | p99 |",
-               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+               "", "| path | GB/s | to HAProxy | to plain | its CPU s/GB | to HAProxy | its helper's CPU s/GB | machine's CPU s/GB | RTT of 1 KB, us | p99 | beside bulk | p99 | connections/s | to HAProxy | its CPU us each |",
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
         for name, r in result.items():
             out.append(f"| {name} | {r['GB/s']:.2f} | {ratio(r['GB/s'], peer['GB/s'])} | {ratio(r['GB/s'], plain['GB/s'])} | "
                        f"{r['CPU s/GB']:.3f} | {ratio(r['CPU s/GB'], peer['CPU s/GB'])} | {r['helper CPU s/GB']:.3f} | "
                        f"{r['machine CPU s/GB']:.3f} | "
                        + " | ".join(f"{r[key]:.0f}" if key in r else "-" for key in ("RTT us", "RTT p99 us", "RTT beside bulk us",
-                                                                              "RTT beside bulk p99 us")) + " |")
+                                                                              "RTT beside bulk p99 us", "connections/s"))
+                       + (f" | {ratio(r['connections/s'], peer['connections/s'])} | {r['CPU us/connection']:.0f} |"
+                          if "connections/s" in r else " | - | - |"))
         drained = result["suntap, every byte copied"]
         out += ["", f"Copied into the ring in the third row (median of a round): {drained['copied'] / 1e9:.2f} GB, "
                 f"not copied for want of room: {drained['not copied'] / 1e9:.3f} GB."]

@@ -8,6 +8,7 @@
  *	load source ADDR PORT SECONDS FLOWS [FILE]  send as fast as it goes, zeros or the file again and again; prints
  *	                                       bytes and seconds
  *	load ping ADDR PORT COUNT SIZE         one message after the other; prints round-trip times in us
+ *	load rate ADDR PORT SECONDS PARALLEL   open, one message there and back, reset; prints how many a second
  *	load idle ADDR PORT FLOWS              open so many and keep them; prints how many, ends with standard input
  */
 #include <arpa/inet.h>
@@ -173,6 +174,46 @@ static void ping(const struct sockaddr_in *a, int count, size_t size)
 	printf("%.2f %.2f %.2f\n", t[count / 2], t[count * 9 / 10], t[count * 99 / 100]);
 }
 
+/* A reset, so that no port has to wait for a minute. */
+static unsigned long connections(const struct sockaddr_in *a, double seconds)
+{
+	const struct linger none = { .l_onoff = 1 };
+	double end = now() + seconds;
+	unsigned long done = 0;
+
+	for (; now() < end; done++) {
+		int fd = dial(a);
+
+		if (send(fd, buffer, 64, MSG_NOSIGNAL) != 64 || recv(fd, buffer, 64, MSG_WAITALL) != 64)
+			die("rate");
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+		close(fd);
+	}
+	return done;
+}
+
+static void rate(const struct sockaddr_in *a, double seconds, int parallel)
+{
+	unsigned long done, sum = 0;
+	int fds[2];
+
+	if (pipe(fds) < 0)
+		die("pipe");
+	for (int i = 0; i < parallel; i++) {
+		if (fork() == 0) {
+			done = connections(a, seconds);
+			_exit(write(fds[1], &done, sizeof(done)) != sizeof(done));
+		}
+	}
+	close(fds[1]);
+	for (int i = 0; i < parallel; i++) {
+		if (read(fds[0], &done, sizeof(done)) != sizeof(done))
+			die("rate: a child");
+		sum += done;
+	}
+	printf("%.0f\n", (double)sum / seconds);
+}
+
 static void idle(const struct sockaddr_in *a, int flows)
 {
 	for (int i = 0; i < flows; i++)
@@ -198,6 +239,8 @@ int main(int argc, char **argv)
 		source(&a, atof(argv[4]), atoi(argv[5]), argc == 7 ? argv[6] : NULL);
 	else if (strcmp(argv[1], "ping") == 0 && argc == 6)
 		ping(&a, atoi(argv[4]), (size_t)atoi(argv[5]));
+	else if (strcmp(argv[1], "rate") == 0 && argc == 6)
+		rate(&a, atof(argv[4]), atoi(argv[5]));
 	else if (strcmp(argv[1], "idle") == 0 && argc == 5)
 		idle(&a, atoi(argv[4]));
 	else if (argc == 4)
