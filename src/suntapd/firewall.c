@@ -15,14 +15,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "shared/util.h"
 #include "suntapd/netlink.h"
 #include "suntapd/ruleset.h"
 
-enum {
-	RULES_MOST = 4096,		/* read at once: the relay waits meanwhile */
-	RETRIES = 20,
+enum { RETRIES = 5 };
+
+/* What a register holds, of a packet whose mark is m: (m & mask) ^ bits, if it is known. */
+struct value {
+	bool known;
+	uint32_t mask, bits;
+};
+
+struct firewall {
+	sd_event *event;
+	void (*foreign_mark)(const char *text);
+	uint64_t arrived, lost;		/* when it was looked last */
+	/* while rules are read */
+	struct mnl_socket *nl;
+	sd_event_source *source;
+	uint32_t mark, mark_mask;	/* ours */
+	unsigned retries;
+	struct value registers[NFT_REG32_15 + 1];
+	bool found;			/* in this rule */
+	uint32_t taken;			/* bits of all marks that are set anywhere */
+	char *where;
 };
 
 static const char *family_name(uint32_t family)
@@ -125,29 +145,14 @@ char *firewall_cause(const struct config *c)
 
 /* ---------------------------------------------------------------- our mark in foreign rules */
 
-/* What a register holds, of a packet whose mark is m: (m & mask) ^ bits, if it is known. */
-struct value {
-	bool known;
-	uint32_t mask, bits;
-};
-
-struct scan {
-	const struct config *c;
-	struct value registers[NFT_REG32_15 + 1];
-	unsigned rules;
-	bool found;			/* in this rule */
-	uint32_t taken;			/* bits of all marks that are set anywhere */
-	char *where;
-};
-
-static struct value *reg(struct scan *s, uint32_t number)
+static struct value *reg(struct firewall *f, uint32_t number)
 {
 	static struct value nowhere;
 
 	/* the first 4 bytes of a register of 16 are those of the first of its four */
 	if (number >= NFT_REG_1 && number <= NFT_REG_4)
 		number = NFT_REG32_00 + 4 * (number - NFT_REG_1);
-	return number < ARRAY_SIZE(s->registers) ? &s->registers[number] : &nowhere;
+	return number < ARRAY_SIZE(f->registers) ? &f->registers[number] : &nowhere;
 }
 
 static uint32_t u32_of(struct nftnl_expr *e, uint16_t attribute)
@@ -160,36 +165,36 @@ static uint32_t u32_of(struct nftnl_expr *e, uint16_t attribute)
 	return value;
 }
 
-static void mark_is_set(struct scan *s, const struct value *v)
+static void mark_is_set(struct firewall *f, const struct value *v)
 {
 	if (!v->known)
 		return;
-	s->taken |= v->bits;
-	s->found |= (v->bits & s->c->mark_mask) == s->c->mark;
+	f->taken |= v->bits;
+	f->found |= (v->bits & f->mark_mask) == f->mark;
 }
 
 /* What one expression does to registers and mark. */
 static int follow(struct nftnl_expr *e, void *data)
 {
-	struct scan *s = data;
+	struct firewall *f = data;
 	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
 
 	if (strcmp(name, "immediate") == 0 && nftnl_expr_is_set(e, NFTNL_EXPR_IMM_DATA)) {
-		*reg(s, nftnl_expr_get_u32(e, NFTNL_EXPR_IMM_DREG)) = (struct value){ true, 0, u32_of(e, NFTNL_EXPR_IMM_DATA) };
+		*reg(f, nftnl_expr_get_u32(e, NFTNL_EXPR_IMM_DREG)) = (struct value){ true, 0, u32_of(e, NFTNL_EXPR_IMM_DATA) };
 	} else if (strcmp(name, "meta") == 0 && nftnl_expr_is_set(e, NFTNL_EXPR_META_DREG)) {
-		*reg(s, nftnl_expr_get_u32(e, NFTNL_EXPR_META_DREG)) =
+		*reg(f, nftnl_expr_get_u32(e, NFTNL_EXPR_META_DREG)) =
 			(struct value){ nftnl_expr_get_u32(e, NFTNL_EXPR_META_KEY) == NFT_META_MARK, UINT32_MAX, 0 };
 	} else if (strcmp(name, "meta") == 0 && nftnl_expr_get_u32(e, NFTNL_EXPR_META_KEY) == NFT_META_MARK) {
-		mark_is_set(s, reg(s, nftnl_expr_get_u32(e, NFTNL_EXPR_META_SREG)));
+		mark_is_set(f, reg(f, nftnl_expr_get_u32(e, NFTNL_EXPR_META_SREG)));
 	} else if (strcmp(name, "bitwise") == 0) {
-		struct value v = *reg(s, nftnl_expr_get_u32(e, NFTNL_EXPR_BITWISE_SREG));
+		struct value v = *reg(f, nftnl_expr_get_u32(e, NFTNL_EXPR_BITWISE_SREG));
 		uint32_t mask = u32_of(e, NFTNL_EXPR_BITWISE_MASK), bits = u32_of(e, NFTNL_EXPR_BITWISE_XOR);
 
 		v.known = v.known && (!nftnl_expr_is_set(e, NFTNL_EXPR_BITWISE_OP) ||
 				      nftnl_expr_get_u32(e, NFTNL_EXPR_BITWISE_OP) == NFT_BITWISE_BOOL);
 		v.mask &= mask;
 		v.bits = (v.bits & mask) ^ bits;
-		*reg(s, nftnl_expr_get_u32(e, NFTNL_EXPR_BITWISE_DREG)) = v;
+		*reg(f, nftnl_expr_get_u32(e, NFTNL_EXPR_BITWISE_DREG)) = v;
 	} else if (strcmp(name, "target") == 0 && strcmp(nftnl_expr_get_str(e, NFTNL_EXPR_TG_NAME), "MARK") == 0) {
 		struct xt_mark_tginfo2 info = { 0 };
 		uint32_t length = 0;
@@ -197,62 +202,124 @@ static int follow(struct nftnl_expr *e, void *data)
 
 		if (given && length >= sizeof(info))
 			memcpy(&info, given, sizeof(info));
-		mark_is_set(s, &(struct value){ true, ~info.mask, info.mark });
+		mark_is_set(f, &(struct value){ true, ~info.mask, info.mark });
 	} else if (strcmp(name, "cmp") != 0 && strcmp(name, "counter") != 0) {
 		/* where else it may have put something is not known */
-		memset(s->registers, 0, sizeof(s->registers));
+		memset(f->registers, 0, sizeof(f->registers));
 	}
 	return 0;
 }
 
 static int on_rule(const struct nlmsghdr *m, void *data)
 {
-	struct scan *s = data;
+	struct firewall *f = data;
 	struct nftnl_rule *r = nftnl_rule_alloc();
 
-	if (++s->rules > RULES_MOST || !r) {
-		if (r)
-			nftnl_rule_free(r);
-		return MNL_CB_STOP;
-	}
-	memset(s->registers, 0, sizeof(s->registers));
-	s->found = false;
+	memset(f->registers, 0, sizeof(f->registers));
+	f->found = false;
 	/* one of a kind that libnftnl does not know is not read */
-	if (nftnl_rule_nlmsg_parse(m, r) >= 0 && !is_ours(nftnl_rule_get_str(r, NFTNL_RULE_TABLE))) {
-		nftnl_expr_foreach(r, follow, s);
-		if (s->found && !s->where &&
-		    asprintf(&s->where, "a rule in chain %s of table %s %s", nftnl_rule_get_str(r, NFTNL_RULE_CHAIN),
+	if (r && nftnl_rule_nlmsg_parse(m, r) >= 0 && !is_ours(nftnl_rule_get_str(r, NFTNL_RULE_TABLE))) {
+		nftnl_expr_foreach(r, follow, f);
+		if (f->found && !f->where &&
+		    asprintf(&f->where, "a rule in chain %s of table %s %s", nftnl_rule_get_str(r, NFTNL_RULE_CHAIN),
 			     family_name(nftnl_rule_get_u32(r, NFTNL_RULE_FAMILY)), nftnl_rule_get_str(r, NFTNL_RULE_TABLE)) < 0)
-			s->where = NULL;
+			f->where = NULL;
 	}
-	nftnl_rule_free(r);
+	if (r)
+		nftnl_rule_free(r);
 	return MNL_CB_OK;
 }
 
-char *firewall_foreign_mark(const struct config *c)
+static void stop_reading(struct firewall *f)
 {
-	struct scan s = { .c = c };
+	f->source = sd_event_source_disable_unref(f->source);
+	if (f->nl)
+		mnl_socket_close(f->nl);
+	f->nl = NULL;
+	free(f->where);
+	f->where = NULL;
+	f->taken = 0;
+}
+
+static void tell(struct firewall *f)
+{
 	uint32_t free_bit = UINT32_C(1) << 30;
-	char *text = NULL;
-	int e = ruleset_needed(c) ? -EINTR : 0;
+	char CLEANUP(freep) *text = NULL;
 
-	/* EINTR: it was changed while it was read */
-	for (int i = 0; i < RETRIES && e == -EINTR; i++) {
-		char buf[256];
-		struct nlmsghdr *m = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_UNSPEC, NLM_F_DUMP, 0);
-
-		free(s.where);
-		s = (struct scan){ .c = c };
-		e = netlink_request(NETLINK_NETFILTER, m, on_rule, &s);
-	}
-	if (!s.where)
-		return NULL;
-	while (free_bit && free_bit & s.taken)
+	if (!f->where)
+		return;
+	while (free_bit && free_bit & f->taken)
 		free_bit >>= 1;
 	if (asprintf(&text, "%s sets the packet mark 0x%" PRIx32 "/0x%" PRIx32 ", which is suntap's: such packets are delivered to "
 		     "this machine instead of to where they should go. Set `mark = 0x%" PRIx32 "/0x%" PRIx32 "` in [suntapd] and "
-		     "restart it, or change that rule", s.where, c->mark, c->mark_mask, free_bit, free_bit) < 0)
+		     "restart it, or change that rule", f->where, f->mark, f->mark_mask, free_bit, free_bit) >= 0)
+		f->foreign_mark(text);
+	else
 		text = NULL;
-	free(s.where);
-	return text;
+}
+
+static void begin_reading(struct firewall *f);
+
+static int on_rules(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct firewall *f = userdata;
+	char buf[NETLINK_BUFFER] __attribute__((aligned(8)));
+	ssize_t n = mnl_socket_recvfrom(f->nl, buf, sizeof(buf));
+	int r = n < 0 ? -1 : mnl_cb_run(buf, (size_t)n, 0, mnl_socket_get_portid(f->nl), on_rule, f);
+
+	(void)source, (void)fd, (void)revents;
+	if (r > MNL_CB_STOP || (n < 0 && errno == EAGAIN))
+		return 0;
+	/* EINTR: rules were changed while they were read */
+	if (r < 0 && errno == EINTR && f->retries-- > 0) {
+		stop_reading(f);
+		begin_reading(f);
+		return 0;
+	}
+	tell(f);
+	stop_reading(f);
+	return 0;
+}
+
+static void begin_reading(struct firewall *f)
+{
+	char buf[256];
+	struct nlmsghdr *m = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_UNSPEC, NLM_F_DUMP, 0);
+
+	f->nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!f->nl || mnl_socket_bind(f->nl, 0, MNL_SOCKET_AUTOPID) < 0 || mnl_socket_sendto(f->nl, m, m->nlmsg_len) < 0 ||
+	    sd_event_add_io(f->event, &f->source, mnl_socket_get_fd(f->nl), EPOLLIN, on_rules, f) < 0)
+		stop_reading(f);
+}
+
+void firewall_read(struct firewall *f, const struct config *c)
+{
+	stop_reading(f);
+	f->mark = c->mark;
+	f->mark_mask = c->mark_mask;
+	f->retries = RETRIES;
+	if (ruleset_needed(c))
+		begin_reading(f);
+}
+
+/* ---------------------------------------------------------------- life */
+int firewall_new(struct firewall **ret, sd_event *event, void (*foreign_mark)(const char *text))
+{
+	struct firewall *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	*f = (struct firewall){ .event = sd_event_ref(event), .foreign_mark = foreign_mark };
+	*ret = f;
+	return 0;
+}
+
+struct firewall *firewall_free(struct firewall *f)
+{
+	if (!f)
+		return NULL;
+	stop_reading(f);
+	sd_event_unref(f->event);
+	free(f);
+	return NULL;
 }

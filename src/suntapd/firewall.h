@@ -13,12 +13,15 @@
 #define SUNTAP_FIREWALL_H
 
 #include <stdint.h>
+#include <systemd/sd-event.h>
 
 #include "shared/config.h"
 
-struct firewall {
-	uint64_t arrived, lost;		/* when it was looked last */
-};
+struct firewall;
+
+/* foreign_mark: hears of what firewall_read() finds. 0 or -errno. */
+int firewall_new(struct firewall **ret, sd_event *event, void (*foreign_mark)(const char *text));
+struct firewall *firewall_free(struct firewall *f);		/* returns NULL; takes NULL */
 
 /*
  * How many opening packets were lost on the way to us since the last call; 0 where there is no table of ours. A single one is
@@ -30,10 +33,10 @@ uint64_t firewall_lost(struct firewall *f);
 char *firewall_cause(const struct config *c);
 
 /*
- * A rule of somebody else that sets our mark, so that packets which are not ours would be delivered to this machine: in words,
- * with a remedy, free() it; NULL: none was found. Not found are marks that a rule computes (from a map, from
- * conntrack), and what comes after the first thousands of rules.
+ * Begins to look through all rules for one of somebody else that sets our mark, so that packets which are not ours would be
+ * delivered to this machine. A few rules at a time, so that no flow waits for it; foreign_mark() is called with where it is and
+ * what would help. Not found are marks that a rule computes (from a map, from conntrack).
  */
-char *firewall_foreign_mark(const struct config *c);
+void firewall_read(struct firewall *f, const struct config *c);
 
 #endif

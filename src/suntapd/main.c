@@ -11,6 +11,7 @@
  *	resolver    an answer for a direct upstream              resolver.c
  *	decoder     what it tells (struct control_message)       decoder_process.c
  *	rules       somebody changed rules or routes of ours     here, rules.c
+ *	firewall    other programs' rules, while they are read   firewall.c
  *	systemd     reads again, or wants to hear that all is well   notify.c
  *	timers      housekeeping and status here; connecting and resetting flows in flow.c
  *
@@ -50,7 +51,7 @@ enum {
 	STORE_PATIENCE_MS = 2000,	/* before a restart: what is not in the store then is lost */
 	REPAIR_DELAY_MS = 100,		/* a flush of the ruleset comes as many events */
 	ASIDE_S = 600,			/* for so long a firewall that drops what we take is not tried again */
-	FOREIGN_S = 60,			/* other programs' rules are not read more often */
+	FOREIGN_S = 10,			/* other programs' rules are not read more often */
 };
 
 struct daemon {
@@ -63,7 +64,7 @@ struct daemon {
 	struct listeners *listeners;
 	struct rules *rules;
 	sd_event_source *housekeeping, *rules_changed, *repair;
-	struct firewall firewall;
+	struct firewall *firewall;
 	int64_t foreign_read;		/* monotonic: when other programs' rules were looked through */
 	struct log_limit repairs, blocks;
 	char status[256];
@@ -125,7 +126,7 @@ static void tell_status(struct daemon *d)
 /* The device comes first: what we take and then do not get is better not taken. */
 static void look_for_losses(struct daemon *d)
 {
-	uint64_t lost = firewall_lost(&d->firewall);
+	uint64_t lost = firewall_lost(d->firewall);
 	char CLEANUP(freep) *cause = NULL;
 
 	if (lost == 0)
@@ -138,13 +139,15 @@ static void look_for_losses(struct daemon *d)
 		  "For %d minutes new ones go straight to the cloud", cause ? cause : "by a firewall", ASIDE_S / 60);
 }
 
-static void look_for_foreign_marks(struct daemon *d)
+static void on_foreign_mark(const char *text)
 {
-	char CLEANUP(freep) *found = firewall_foreign_mark(d->config);
+	log_event(LOG_WARNING, MESSAGE_ID_RULES_CONFLICT, NULL, "Another program uses suntap's packet mark: %s", text);
+}
 
+static void look_for_foreign_marks(struct daemon *d, const struct config *c)
+{
 	d->foreign_read = now_monotonic();
-	if (found)
-		log_event(LOG_WARNING, MESSAGE_ID_RULES_CONFLICT, NULL, "Another program uses suntap's packet mark: %s", found);
+	firewall_read(d->firewall, c);
 }
 
 static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata)
@@ -159,7 +162,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
 	decoder_process_check(d->decoder);
 	look_for_losses(d);
 	if (now_monotonic() - d->foreign_read > FOREIGN_S * NSEC_PER_SEC && rules_others_changed(d->rules))
-		look_for_foreign_marks(d);
+		look_for_foreign_marks(d, d->config);
 	tell_status(d);
 	sd_event_source_set_time_relative(source, often * UINT64_C(1000));
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -255,7 +258,7 @@ static int reload(struct daemon *d, struct config *c, char **why)
 		return e;
 	}
 	tell_remark(d);
-	look_for_foreign_marks(d);
+	look_for_foreign_marks(d, c);
 	flows_options_of(c, &options);
 	flows_set_options(d->flows, &options);
 	listeners_look_for_room(d->listeners);
@@ -362,7 +365,10 @@ static int start(struct daemon *d, char **why)
 	if (e < 0)
 		return e;
 	tell_remark(d);
-	look_for_foreign_marks(d);
+	e = firewall_new(&d->firewall, d->event, on_foreign_mark);
+	if (e < 0)
+		return e;
+	look_for_foreign_marks(d, d->config);
 	restored = flows_restore(d->flows);
 	if (restored)
 		log_info("%u flow%s of the suntapd before go on", restored, restored == 1 ? "" : "s");
@@ -376,6 +382,7 @@ static void stop(struct daemon *d)
 {
 	d->rules_changed = sd_event_source_disable_unref(d->rules_changed);
 	d->repair = sd_event_source_disable_unref(d->repair);
+	d->firewall = firewall_free(d->firewall);
 	d->rules = rules_remove(d->rules, false);
 	d->listeners = listeners_free(d->listeners);
 	d->flows = flows_free(d->flows);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Somebody else's firewall beside suntap: either it works, or the device goes straight to its cloud, and cause and remedy are told."""
 import shutil
+import time
 
 import pytest
 from lab import *
@@ -283,7 +284,7 @@ def test_firewalld_that_is_in_the_way(lab, cloud, rpfilter, zone):
     ("iptables", "-j MARK --set-mark 0x20000000"),
     ("iptables", "-p tcp --dport 443 -j MARK --set-xmark 0x30000000/0x30000000")])
 def test_others_that_set_our_mark(lab, where, rule):
-    """Found at the start, with a mark that works; and when it comes later."""
+    """Found at the start, with a mark that works."""
     if where == "nft":
         load(f"table ip vpn {{ chain out {{ type filter hook output priority -150; {rule}; }}; }}")
         chain = "chain out of table ip vpn"
@@ -299,6 +300,26 @@ def test_others_that_set_our_mark(lab, where, rule):
     lab.start(DEVICE + f"[suntapd]\n{mark}\n")
     assert is_tapped(lab, lab.listen())
     assert len(lab.events("RULES_CONFLICT")) == 1
+
+
+def test_a_rule_with_our_mark_later(lab):
+    """Between thousands that say nothing of marks, which the relay does not wait for."""
+    lab.start()
+    listener = lab.listen()
+    device, conn, _ = lab.pair(listener)
+    talk(device, conn)
+    many = "".join(f"ip saddr 10.{i // 200}.{i % 200}.1 tcp dport {1000 + i} counter accept\n" for i in range(3500))
+    load(f"table ip vpn {{ chain out {{ type filter hook output priority -150; {many} }}; }}")
+    run("nft", "add rule ip vpn out meta mark set 0x20000000")
+    slowest, deadline = 0, time.monotonic() + 20
+    while not lab.entries(f"MESSAGE_ID={MESSAGE['RULES_CONFLICT']}"):
+        for _ in range(20):
+            began = time.monotonic()
+            talk(device, conn)
+            slowest = max(slowest, time.monotonic() - began)
+        assert time.monotonic() < deadline
+    print(f"slowest message {slowest * 1000:.1f} ms")
+    assert "chain out of table ip vpn" in lab.events("RULES_CONFLICT")[0]["MESSAGE"] and slowest < 0.5
 
 
 def test_marks_of_others_that_are_no_quarrel(lab):
