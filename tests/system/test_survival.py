@@ -16,8 +16,11 @@ from test_service import BUILD, INSIDE, SERVICE, System, make
 SOAK = int(os.environ.get("SUNTAP_SOAK", "1"))
 SLOW = 20 if INSIDE else 1      # an emulated processor
 INI = "[device roof]\nsource = 192.168.50.0/24\nports = 5001\nmax_flows = 5000\n"
-BULK = f"--flows 8 --bytes {60_000_000 // SLOW} --exact --read-rate {15_000_000 // SLOW}"
 CLIENT = "ip netns exec inverter /opt/peer client --timeout 120 {options} 203.0.113.10 5001"
+
+
+def bulk(size, rate):
+    return f"--flows 8 --bytes {size // SLOW} --exact --read-rate {rate // SLOW}"
 
 
 @pytest.fixture(scope="module")
@@ -87,22 +90,22 @@ def systemd_anew(s):
 
 
 def test_kill_9_in_the_middle_of_transfers(system):
-    done, reports = transfer(system, BULK, kill, 20 * SOAK)
+    done, reports = transfer(system, bulk(60_000_000, 15_000_000), kill, 20 * SOAK)
     check(done, reports, "kill -9")
 
 
 def test_restart_in_the_middle_of_transfers(system):
-    done, reports = transfer(system, BULK, restart, 10 * SOAK)
+    done, reports = transfer(system, bulk(60_000_000, 15_000_000), restart, 10 * SOAK)
     check(done, reports, "systemctl restart")
 
 
 def test_watchdog_in_the_middle_of_transfers(system):
-    done, reports = transfer(system, BULK, hang, 1 * SOAK)
+    done, reports = transfer(system, bulk(40_000_000, 8_000_000), hang, 1 * SOAK)
     check(done, reports, "hang")
 
 
 def test_kills_while_systemd_itself_starts_again(system):
-    done, reports = transfer(system, "--flows 8 --bytes 40000000 --exact --read-rate 8000000", systemd_anew, 3 * SOAK)
+    done, reports = transfer(system, bulk(40_000_000, 8_000_000), systemd_anew, 3 * SOAK)
     check(done, reports, "daemon-reexec or daemon-reload, and kill -9")
 
 
@@ -131,7 +134,7 @@ def restart_nftables(s):
 def test_nftables_restarted_in_the_middle_of_transfers(system):
     """systemctl restart nftables, with a file that flushes the ruleset: no flow notices, and what was removed is put back."""
     system.write("/etc/nftables.conf", NFTABLES_CONF)
-    done, reports = transfer(system, "--flows 8 --bytes 20000000 --exact --read-rate 5000000", restart_nftables, 10 * SOAK)
+    done, reports = transfer(system, bulk(20_000_000, 5_000_000), restart_nftables, 10 * SOAK)
     check(done, reports, "systemctl restart nftables")
     system.until("the live table", lambda: "suntap_live" in system.run("nft list tables"))
     told = system.of_kind("RULES_REPAIRED")
