@@ -75,7 +75,13 @@ def seeds(name):
             yield "example", f.read()
     elif name in ENTRIES:
         yield from entries(ENTRIES[name])
-    elif name in ("cursors", "devices", "dns", "flows", "ring", "state"):
+    elif name == "cursors":
+        with open(os.path.join(TOP, "src", "export", "cursors.c"), encoding="utf-8") as f:
+            head = re.search(r'head\[\] = "(.*)\\n"', f.read()).group(1)
+        one = "0123456789abcdef" * 2
+        lines = [head, f"{one} s={one};i=1b;b={one};m=1;t=5f;x=3", "1" * 32 + " -", "# end", ""]
+        yield "two", "\n".join(lines).encode()
+    elif name in ("devices", "dns", "flows", "ring", "state"):
         return
     elif name == "map":
         for path in glob.glob(os.path.join(TOP, "maps", "*.ini")):
