@@ -193,8 +193,11 @@ static enum probe_answer growatt_probe(const uint8_t *p, size_t length, bool at_
 	struct scan scan = { .lost = !at_start };
 	struct framed f;
 
+	/* asked at every position of a stream that nobody knows: no search from each of them */
+	if (!header_plausible(p, length, false))
+		return PROBE_NO;
 	if (length < 4)
-		return header_plausible(p, length, false) ? PROBE_MORE : PROBE_NO;
+		return PROBE_MORE;
 	f = growatt_frame(&scan, p, length);
 	if (f.what == FRAMING_SKIP)
 		return PROBE_NO;
