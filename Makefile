@@ -17,7 +17,7 @@ DATA      = $(PREFIX)/share/suntap
 PACKAGES := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libseccomp-dev \
 	libinih-dev libpcap-dev libcap-ng-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev libmicrohttpd-dev libmosquitto-dev
 PACKAGES_DEMO := $(PACKAGES) nftables iproute2 procps util-linux systemd python3
-PACKAGES_CHECK := $(PACKAGES_DEMO) clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest dbus iputils-ping \
+PACKAGES_CHECK := $(PACKAGES_DEMO) iptables clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest dbus iputils-ping \
 	influxdb victoria-metrics systemd-journal-remote openssl bsdutils prometheus curl ca-certificates \
 	libnss-systemd mosquitto mosquitto-clients python3-paho-mqtt python3-jsonschema libclang-rt-14-dev
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy

@@ -6,6 +6,8 @@ import time
 import pytest
 from lab import *
 
+IPTABLES = shutil.which("iptables-nft-restore")
+needs_iptables = pytest.mark.skipif(not IPTABLES, reason="iptables-nft is not installed")
 BOTH = pytest.mark.parametrize("cloud", [CLOUD, CLOUD6])
 
 # As on most home routers: what is not asked for from inside does not come in, what goes out is masqueraded.
@@ -45,10 +47,7 @@ table inet fw {
 
 
 def restore(text, six=False):
-    program = "ip6tables-nft-restore" if six else "iptables-nft-restore"
-    if not shutil.which(program):
-        pytest.skip(f"{program} is not installed")
-    subprocess.run([program], input=text, text=True, check=True)
+    subprocess.run([IPTABLES.replace("iptables", "ip6tables" if six else "iptables")], input=text, text=True, check=True)
 
 
 def load(text):
@@ -75,7 +74,7 @@ def is_tapped(lab, listener, cloud=CLOUD):
 
 
 # ---------------------------------------------------------------- INPUT that drops
-@pytest.mark.parametrize("firewall", ["iptables", "nft"])
+@pytest.mark.parametrize("firewall", [pytest.param("iptables", marks=needs_iptables), "nft"])
 @BOTH
 def test_input_that_drops(lab, firewall, cloud):
     """The device gets through at one of its next tries, the owner is told what to do, and that works."""
@@ -111,6 +110,7 @@ def test_input_that_drops(lab, firewall, cloud):
     talk(device, conn)
 
 
+@needs_iptables
 def test_input_that_drops_one_family(lab):
     """IPv6 is dropped while IPv4 comes through all the time."""
     restore(ROUTER6, six=True)
@@ -233,6 +233,7 @@ table inet firewalld {{
 """
 
 
+@needs_iptables
 def test_docker(lab):
     """Its chains do not touch what is not for this machine, even with a port of the same number published."""
     restore(DOCKER)
@@ -281,8 +282,8 @@ def test_firewalld_that_is_in_the_way(lab, cloud, rpfilter, zone):
     ("nft", "meta mark set 0x20000000"),
     ("nft", "meta mark set meta mark | 0x20000001"),
     ("nft", "tcp dport 443 ct state new meta mark set 0xf0000000"),
-    ("iptables", "-j MARK --set-mark 0x20000000"),
-    ("iptables", "-p tcp --dport 443 -j MARK --set-xmark 0x30000000/0x30000000")])
+    pytest.param("iptables", "-j MARK --set-mark 0x20000000", marks=needs_iptables),
+    pytest.param("iptables", "-p tcp --dport 443 -j MARK --set-xmark 0x30000000/0x30000000", marks=needs_iptables)])
 def test_others_that_set_our_mark(lab, where, rule):
     """Found at the start, with a mark that works."""
     if where == "nft":

@@ -225,9 +225,8 @@ class Shuffler:
 
 
 @pytest.mark.limit(120)
+@pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="no /dev/net/tun")
 def test_reordering(lab):
-    if not os.path.exists("/dev/net/tun"):
-        pytest.skip("no /dev/net/tun")
     lab.start()
     link = Shuffler()
     server = lab.server("--flows", 0, "--timeout", 110, address="198.51.100.10")

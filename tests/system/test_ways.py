@@ -227,12 +227,16 @@ def test_direct_by_name(lab, answer):
     assert dns.asked >= 2
 
 
-def test_name_that_moves(lab):
-    """The cloud is somewhere else now and the old place refuses: found again without anybody's help."""
+@pytest.mark.parametrize("old", ["refuses", "is silent"])
+def test_name_that_moves(lab, old):
+    """The cloud is somewhere else now and the old place refuses or is gone: found again without anybody's help."""
     dns = Dns({"iot.example.com": [CLOUD]})
-    lab.start(NAMED)
+    lab.start(NAMED + "[suntapd]\nconnect_timeout = 1s\n")
     direct(lab)
     run("ip", "addr", "add", "203.0.113.11/24", "dev", "eth0", host="cloud")
+    if old == "is silent":
+        run("nft", "add table ip gone; add chain ip gone in { type filter hook input priority 0; }; "
+            f"add rule ip gone in ip daddr {CLOUD} tcp dport 10000 drop", host="cloud")
     dns.names["iot.example.com"] = ["203.0.113.11"]
     assert reset_at_once(lab, GATEWAY)
     with lab.listen("203.0.113.11") as listener:
