@@ -198,8 +198,9 @@ int capture_read(FILE *stream, struct tcp *t, char *error)
 	while ((r = pcap_next_ex(p, &head, &packet)) == 1) {
 		if (!capture_parse(link, packet, head->caplen, &s))
 			continue;
-		/* Nanoseconds were asked for. */
-		s.time_ns = (int64_t)head->ts.tv_sec * NSEC_PER_SEC + head->ts.tv_usec;
+		/* Nanoseconds were asked for; the seconds of a damaged file may be anything. */
+		s.time_ns = head->ts.tv_sec < 0 || head->ts.tv_sec > INT64_MAX / NSEC_PER_SEC / 2 ? 0 :
+			    (int64_t)head->ts.tv_sec * NSEC_PER_SEC + head->ts.tv_usec;
 		tcp_segment(t, &s);
 	}
 	if (r == PCAP_ERROR)

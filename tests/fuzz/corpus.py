@@ -81,7 +81,7 @@ def seeds(name):
         one = "0123456789abcdef" * 2
         lines = [head, f"{one} s={one};i=1b;b={one};m=1;t=5f;x=3", "1" * 32 + " -", "# end", ""]
         yield "two", "\n".join(lines).encode()
-    elif name in ("devices", "dns", "flows", "ring", "state"):
+    elif name in ("at", "devices", "dns", "flows", "ring", "state"):
         return
     elif name == "map":
         for path in glob.glob(os.path.join(TOP, "maps", "*.ini")):

@@ -8,10 +8,9 @@
 #include "export/influxdb.c"
 #include "fuzz.h"
 
-/* One element, up to what ends it outside of quotes, without its escapes. */
-static const char *element(const char *p, const char *ends, char *ret, size_t size)
+/* One element, up to what ends it, without its escapes. Only a field's value has quotes; in a tag they are like any other. */
+static const char *element(const char *p, const char *ends, bool quoted, char *ret, size_t size)
 {
-	bool quoted = *p == '"';
 	size_t n = 0;
 
 	p += quoted;
@@ -61,10 +60,10 @@ static void check_fields(const char *p, const struct record *r)
 		const struct record_value *v;
 		bool text;
 
-		p = element(p + 1, "=", keys[count], sizeof(keys[0]));
+		p = element(p + 1, "=", false, keys[count], sizeof(keys[0]));
 		MUST(*p == '=');
 		text = *++p == '"';
-		p = element(p, ", ", value, sizeof(value));
+		p = element(p, ", ", text, value, sizeof(value));
 		v = value_of(r, keys[count], text);
 		MUST(v && strcmp(v->text, value) == 0);
 		for (size_t i = 0; i < count; i++)
@@ -80,16 +79,16 @@ static void check_line(struct text *t, const struct influxdb *x, const struct re
 	char key[32], value[RECORD_ID_MAX + 1];
 
 	MUST(strchr(p, '\n') == p + t->length - 1);
-	p = element(p, ", ", value, sizeof(value));
+	p = element(p, ", ", false, value, sizeof(value));
 	MUST(strcmp(value, x->settings->measurement) == 0);
 	while (*p == ',') {
 		size_t i = 0;
 
-		p = element(p + 1, "=", key, sizeof(key));
+		p = element(p + 1, "=", false, key, sizeof(key));
 		while (i < TAG_COUNT && strcmp(tags[i].name, key) != 0)
 			i++;
 		MUST(*p == '=' && i < TAG_COUNT);
-		p = element(p + 1, ", ", value, sizeof(value));
+		p = element(p + 1, ", ", false, value, sizeof(value));
 		MUST(same_tag(value, (const char *)r + tags[i].offset));
 	}
 	MUST(*p == ' ');
