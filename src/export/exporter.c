@@ -107,7 +107,8 @@ static void save_cursors(struct exporter *x, bool now)
 		return;
 	if (!now && x->saved && now_monotonic() - x->saved < NSEC_PER_SEC)
 		return;
-	x->saved = now_monotonic();
+	/* What is confirmed first after a start is saved at once: who is killed each half a second gets on all the same. */
+	x->saved = now ? 0 : now_monotonic();
 	e = x->destination.state && x->destination.kind->save ? x->destination.kind->save(&x->destination) : 0;
 	if (!e)
 		e = cursors_save(&x->cursors);

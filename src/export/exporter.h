@@ -15,7 +15,7 @@
  *
  * Invariants
  *	- what is in the queue is what the destination has taken and not confirmed; QUEUE_MAX bounds both.
- *	- the file of cursors is written after a confirmation, at most once a second, and at the end.
+ *	- the file of cursors is written after the first confirmation, then at most once a second, and at the end.
  */
 #ifndef EXPORT_EXPORTER_H
 #define EXPORT_EXPORTER_H
