@@ -22,6 +22,7 @@ enum {
 	AT_ONCE = 512,			/* entries read before other events have their turn */
 	STOP_SECONDS = 5,		/* what a destination may take to finish what is under way */
 	STATUS_SECONDS = 5,
+	ROOM_SECONDS = 60,		/* between two looks at how long the journal keeps what waits */
 };
 
 /* One record that the destination has taken, or that was skipped behind one. */
@@ -53,6 +54,8 @@ struct exporter {
 	char trouble[480];
 	char told[480];
 	int64_t status_at;
+	int64_t room_at;		/* monotonic */
+	bool told_room;
 	struct log_limit trouble_limit, refuse_limit;
 };
 
@@ -190,7 +193,7 @@ void exporter_fine(struct exporter *x)
 {
 	if (!x->counts.trouble)
 		return;
-	x->counts.trouble = false;
+	x->counts.trouble = x->told_room = false;
 	x->status_at = 0;
 	if (x->told[0]) {
 		progress_clear(&x->progress);
@@ -310,6 +313,24 @@ static void tell_status(struct exporter *x)
 			   x->counts.refused, when, x->save_failed ? "; cursors cannot be saved" : "");
 }
 
+/* Once for each time of trouble, when half of what the journal may take is filled by what waits. */
+static void tell_room(struct exporter *x)
+{
+	int64_t since = x->length ? slot_at(x, 0)->entry_ns : x->have_record ? x->record->entry_ns : 0;
+	struct room room;
+
+	if (!x->counts.trouble || x->told_room || !since || now_monotonic() < x->room_at)
+		return;
+	x->room_at = now_monotonic() + ROOM_SECONDS * NSEC_PER_SEC;
+	if (!reader_room(x->reader, (uint64_t)(since / 1000), &room) || room.used * 2 < room.limit)
+		return;
+	x->told_room = true;
+	log_warning("[%s]: what waits fills %" PRIu64 " of the %" PRIu64 " MB that the journal may take; if it goes on so, readings are "
+		    "deleted before they are exported in about %.1f hours; would be a larger SystemMaxUse= (journald.conf(5)), or "
+		    "a journal of suntapd's own (LogNamespace=)", x->options->settings->section, room.used >> 20, room.limit >> 20,
+		    (double)room.seconds_left / 3600);
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 {
 	struct exporter *x = user;
@@ -317,6 +338,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 	if (x->destination.kind->tick)
 		x->destination.kind->tick(&x->destination);
 	save_cursors(x, false);
+	tell_room(x);
 	tell_status(x);
 	if (x->options->progress)
 		progress_show(&x->progress, reader_counts(x->reader)->position, x->counts.confirmed, x->trouble);

@@ -618,6 +618,11 @@ const char *reader_sequence(const struct reader *r, size_t i)
 	return r->sources[i].sequence;
 }
 
+bool reader_room(const struct reader *r, uint64_t since, struct room *ret)
+{
+	return strcmp(r->options.journal, "local") == 0 && room_look(&r->files, since, ret);
+}
+
 const struct reader_counts *reader_counts(const struct reader *r)
 {
 	return &r->counts;

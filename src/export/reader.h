@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "export/record.h"
+#include "export/room.h"
 #include "export/settings.h"
 
 struct reader;
@@ -62,6 +63,9 @@ void reader_process(struct reader *r);			/* call also now and then without being
 /* The next record of any sequence: 1, or 0 where there is none now. *ret_source: index of reader_sequence(). */
 int reader_next(struct reader *r, struct record *ret, size_t *ret_source);
 const char *reader_sequence(const struct reader *r, size_t i);
+
+/* What waits since `since` (µs), see room.h; false where it is not this machine's own journal, or nobody knows. */
+bool reader_room(const struct reader *r, uint64_t since, struct room *ret);
 
 struct reader_counts {
 	uint64_t entries, damaged, left_out, foreign, gaps;

@@ -528,3 +528,35 @@ def test_this_machines_journal(tmp_path):
     assert done.returncode == 0, done.stdout + (tmp_path / "log").read_text()
     assert powers(out) == list(range(350))
     assert "memory" in (tmp_path / "log").read_text() or os.path.exists("/var/log/journal")
+
+
+def test_the_journal_is_soon_full_of_what_waits(tmp_path):
+    """A journald that may take 24 MB, and a database that is away: told before anything is lost, once."""
+    (tmp_path / "suntap.ini").write_text("[influxdb t]\nurl = http://127.0.0.1:1\ndatabase = solar\nunit = any\nstart = end\n")
+    (tmp_path / "live.py").write_text(
+        "import os" + LIVE.replace("MESSAGE=x", "MESSAGE=%s").replace("(sys.argv[3]", "(os.urandom(4000).hex().encode(), sys.argv[3]"))
+    script = f"""set -e
+        printf '[Journal]\\nRuntimeMaxUse=24M\\nRuntimeMaxFileSize=4M\\n' >/run/systemd/journald.conf.d/z.conf
+        kill $(pgrep -x -P $PPID systemd-journal); while pgrep -x -P $PPID systemd-journal >/dev/null; do sleep 0.05; done
+        /lib/systemd/systemd-journald & journald=$!
+        until journalctl -q MESSAGE_ID=ec387f577b844b8fa948f33cad9a75e6 | grep -q 'max 24'; do sleep 0.05; done
+        said() {{ for i in $(seq 200); do grep -q "$1" {tmp_path}/log && return; sleep 0.1; done; cat {tmp_path}/log; exit 1; }}
+        n=0; fill() {{ /usr/bin/python3 {tmp_path}/live.py $n $((n + 500)) {MESSAGE_ID['READING']}; n=$((n + 500)); journalctl --sync; }}
+        while [ $(du -sm /run/log/journal | cut -f1) -lt 14 ]; do fill; done       # does not wait: start = end
+        {EXPORT} -c {tmp_path}/suntap.ini --state {tmp_path}/state t 2>{tmp_path}/log & pid=$!
+        until [ -s {tmp_path}/state/t.cursors ]; do sleep 0.05; done
+        fill; said 'Failed to connect'; sleep 2
+        if grep 'what waits fills' {tmp_path}/log; then exit 1; fi
+        kill $pid; wait $pid
+        waits() {{ find /run/log/journal -newer {tmp_path}/state/t.cursors -name '*.journal' -printf '%b\\n' | awk '{{ n += $1 }} END {{ print n + 0 }}'; }}
+        while [ $(waits) -lt 28000 ]; do fill; done        # blocks of 512: 14 MB
+        {EXPORT} -c {tmp_path}/suntap.ini --state {tmp_path}/state t 2>>{tmp_path}/log & pid=$!
+        said 'what waits fills 1[0-9] of the [12][0-9] MB'
+        kill $pid; wait $pid; kill $journald; wait $journald"""
+    done = subprocess.run([f"{TOP}/tests/lab/journal-lab", "bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=90, check=False)
+    if done.returncode == 1 and "Operation not permitted" in done.stdout:
+        pytest.skip("no namespaces on this machine")
+    said = (tmp_path / "log").read_text()
+    assert done.returncode == 0, done.stdout + said
+    assert said.count("what waits fills") == 1 and "SystemMaxUse=" in said
