@@ -380,10 +380,11 @@ def test_max_flows(lab):
 @pytest.mark.parametrize("cloud, limit", [(CLOUD, "max_flows"), (CLOUD6, "max_flows"), (CLOUD, "files")])
 def test_limit_in_a_burst(lab, cloud, limit):
     """More at once than there is room for: those that the kernel had taken already are served, the others go straight."""
+    as_a_service = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"]
     if limit == "files":
-        daemon = lab.start(prefix=["prlimit", "--nofile=400:400"])
+        daemon = lab.start(prefix=[*as_a_service, "prlimit", "--nofile=400:400"])
     else:
-        daemon = lab.start("[suntapd]\nmax_flows = 20\n" + DEVICE)
+        daemon = lab.start("[suntapd]\nmax_flows = 20\n" + DEVICE, prefix=as_a_service)
     server = lab.server("--flows", 0, address=cloud)
     client = lab.client("--flows", 600, "--bytes", 1000, "--barrier", "--timeout", 40, address=cloud)
     result = client.result(good=False)
