@@ -129,23 +129,23 @@ STEADY = "\n[device other]\nsource = 192.168.50.9\nports = 10009\n"
 
 def load_full_table(lab, _):
     """As many flows as are allowed, and a burst of others behind them."""
-    lab.load = [Peer("inverter", "client", "--flows", 400, "--barrier", "--hold", 60, "--bytes", 100, address=CLOUD)]
+    lab.load = [lab.client("--flows", 400, "--barrier", "--hold", 60 * SOAK, "--timeout", 60 * SOAK, "--bytes", 100)]
     until(lambda: lab.daemons[-1].flows() >= 400, 20)
-    lab.load.append(lab.client("--flows", 3000, "--parallel", 50, "--bytes", 300, "--timeout", 60))
+    lab.load.append(lab.client("--flows", 3000, "--parallel", 50, "--bytes", 300, "--timeout", 60 * SOAK))
 
 
 def load_connections(lab, _):
-    lab.load = [lab.client("--flows", 1000000, "--parallel", 100, "--bytes", 200, "--resets", 20, "--timeout", 60)]
+    lab.load = [lab.client("--flows", 1000000, "--parallel", 100, "--bytes", 200, "--resets", 20, "--timeout", 60 * SOAK)]
 
 
 def load_fast_sender(lab, _):
-    lab.load = [lab.client("--flows", 2, "--up", 1 << 40, "--down", 0, "--exact", "--timeout", 60)]
+    lab.load = [lab.client("--flows", 2, "--up", 1 << 40, "--down", 0, "--exact", "--timeout", 60 * SOAK)]
 
 
 def load_slow_cloud(lab, _):
     """A cloud that reads a byte a second, of more devices than there are pipes."""
-    lab.load = [lab.server("--flows", 0, "--read-rate", 1, "--rcvbuf", 4096, port=10001),
-                lab.client("--flows", 200, "--up", 10_000_000, "--down", 0, "--exact", "--timeout", 60, port=10001)]
+    lab.load = [lab.server("--flows", 0, "--timeout", 60 * SOAK, "--read-rate", 1, "--rcvbuf", 4096, port=10001),
+                lab.client("--flows", 200, "--up", 10_000_000, "--down", 0, "--exact", "--timeout", 60 * SOAK, port=10001)]
 
 
 def load_full_ring(lab, daemon):
@@ -162,18 +162,17 @@ def test_others_are_hardly_disturbed(lab, load):
     limit = "max_flows = 401\n" if load is load_full_table else ""
     daemon = lab.start(f"[suntapd]\nring_size = 64K\n{limit}" + DEVICE.replace("10000", "10000, 10001") + STEADY)
     steady = Steady(lab)
-    server = lab.server("--flows", 0)
+    server = lab.server("--flows", 0, "--timeout", 60 * SOAK)
     alone, alone_worst = steady.times(1)
     memory = daemon.memory()
     load(lab, daemon)
     median, worst = steady.times(3 * SOAK)
     more = daemon.memory() - memory
-    again, _ = steady.times(0.1)
     assert any(peer.process.poll() is None for peer in lab.load), "the load was over too early"
     print(f"{load.__name__[5:]}: median {alone:.2f} → {median:.2f} ms ({median / alone:.1f}), "
           f"99 % {alone_worst:.2f} → {worst:.2f} ms; {more >> 10} KiB more memory")
     # two processors do the load and both ends of it as well; a relay that waits for anybody waits for seconds
-    assert median < max(20 * alone, 20) and worst < max(50 * alone_worst, 500) and again < 1000
+    assert median < max(20 * alone, 20) and worst < max(50 * alone_worst, 500)
     assert more < 4 << 20
     for peer in lab.load + [server]:
         peer.process.kill()
