@@ -15,7 +15,7 @@
 
 #include "shared/util.h"
 
-enum { NOBODY = 65534, MEMORY_MOST_MIB = 1024, DEADLY_ALWAYS = 10 };
+enum { NOBODY = 65534, MEMORY_MOST_MIB = 1024 };
 
 /* What a decoder needs. */
 static const int allowed[] = {
@@ -29,11 +29,10 @@ static const int allowed[] = {
 
 /* What only somebody else's code in here would try: it ends at once, and is seen in the journal. */
 static const int deadly[] = {
-	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(socket), SCMP_SYS(socketpair),
-	SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
-	/* from here on a sanitizer may: it looks for leaks from a clone that traces us, and opens files for its report */
-	SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
-	SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_send_signal), SCMP_SYS(io_uring_setup),
+	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(clone), SCMP_SYS(clone3),
+	SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
+	SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kill), SCMP_SYS(tkill),
+	SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_send_signal), SCMP_SYS(io_uring_setup),
 	SCMP_SYS(bpf), SCMP_SYS(mount), SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(memfd_create),
 	SCMP_SYS(mprotect), SCMP_SYS(userfaultfd), SCMP_SYS(perf_event_open),
 	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(creat),
@@ -42,20 +41,19 @@ static const int deadly[] = {
 static int filter(int probe_fd)
 {
 	/* a refusal, not a death, for what nobody thought of: another libc may ask for something harmless */
-	scmp_filter_ctx ctx = seccomp_init(INSTRUMENTED ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM));
-	size_t deadly_count = INSTRUMENTED ? DEADLY_ALWAYS : ARRAY_SIZE(deadly);
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int e = 0;
 
 	if (!ctx)
 		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_SIZE(allowed) && e == 0 && !INSTRUMENTED; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(allowed) && e == 0; i++)
 		e = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
-	for (size_t i = 0; i < deadly_count && e == 0; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(deadly) && e == 0; i++)
 		e = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, deadly[i], 0);
-	if (e == 0 && !INSTRUMENTED)
+	if (e == 0)
 		e = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (e == 0 && !INSTRUMENTED)
+	if (e == 0)
 		e = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)probe_fd, 0));
 	if (e == 0)
 		e = seccomp_load(ctx);
@@ -112,7 +110,9 @@ int sandbox_enter(const char *user, int probe_fd, uint64_t mapped)
 	    prctl(PR_SET_DUMPABLE, INSTRUMENTED, 0, 0, 0) < 0)
 		return -errno;
 	e = limit(RLIMIT_CORE, 0);
-	if (e == 0 && !INSTRUMENTED)
+	if (INSTRUMENTED)
+		return e;	/* reports are written to files, leaks looked for from a clone that traces us */
+	if (e == 0)
 		e = limit(RLIMIT_AS, (rlim_t)MEMORY_MOST_MIB * 1024 * 1024 + mapped);
 	return e < 0 ? e : filter(probe_fd);
 }
