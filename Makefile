@@ -21,6 +21,7 @@ PACKAGES_CHECK := $(PACKAGES_DEMO) iptables clang cppcheck mandoc shellcheck lib
 	influxdb victoria-metrics systemd-journal-remote openssl bsdutils prometheus curl ca-certificates \
 	libnss-systemd mosquitto mosquitto-clients python3-paho-mqtt python3-jsonschema libclang-rt-14-dev
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy
+PACKAGES_VALGRIND := $(PACKAGES_CHECK) valgrind libc6-dbg
 PACKAGES_VM := $(PACKAGES_CHECK) qemu-system-x86 qemu-system-common busybox-static kmod cpio
 
 # ---------------------------------------------------------------- flags
@@ -90,13 +91,14 @@ install_packages = @missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package
 	apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
 	--no-install-recommends $$missing >$(BUILD)/apt.log 2>&1 || { cat $(BUILD)/apt.log; exit 1; }; fi
 
-.PHONY: deps deps-demo deps-check deps-bench deps-vm
+.PHONY: deps deps-demo deps-check deps-bench deps-valgrind deps-vm
 deps:       WANTED = $(PACKAGES)
 deps-demo:  WANTED = $(PACKAGES_DEMO)
 deps-check: WANTED = $(PACKAGES_CHECK)
 deps-bench: WANTED = $(PACKAGES_BENCH)
+deps-valgrind: WANTED = $(PACKAGES_VALGRIND)
 deps-vm:    WANTED = $(PACKAGES_VM)
-deps deps-demo deps-check deps-bench deps-vm:
+deps deps-demo deps-check deps-bench deps-valgrind deps-vm:
 	@mkdir -p $(BUILD)
 	$(call install_packages,$(WANTED))
 
@@ -204,6 +206,29 @@ asan: deps-check
 		m="$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined O=-O1"; \
 		$$m -j$$(nproc) all tests && $$m check-unit check-system
 
+# ---------------------------------------------------------------- valgrind
+# Under memcheck: the unit tests, the decoding of all vectors, and system tests (not those with a systemd of their own, which runs
+# what is installed). Each program is stood for by a script of its name; what it starts in the tests is as quick as ever.
+VALGRIND_TESTS ?= bytes decoder journal kernel life network rules tcp ways capture export_core export_mqtt export_metrics \
+	export_influxdb export_splunk
+VALGRIND_BUILD := build-valgrind
+
+.PHONY: valgrind valgrind-programs
+valgrind: deps-valgrind valgrind-programs
+	@failed=; for t in $(UNIT_TESTS:$(BUILD)/%=$(VALGRIND_BUILD)/valgrind/%); do timeout 600 $$t || failed="$$failed $$t"; done; \
+		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+	@$(VALGRIND_BUILD)/valgrind/suntap decode --json --frames tests/vectors/*/*.txt >$(VALGRIND_BUILD)/decoded.json
+	@SUNTAP_SLOWER=8 BUILD=$(abspath $(VALGRIND_BUILD)/valgrind) $(PYTHON) -m pytest $(PYTEST) \
+		$(VALGRIND_TESTS:%=tests/system/test_%.py)
+
+valgrind-programs:
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(VALGRIND_BUILD) O=-O1 CFLAGS='-g -DSUNTAP_VALGRIND' all tests
+	@mkdir -p $(VALGRIND_BUILD)/valgrind/tests; \
+		for p in suntapd suntap suntap-export $(UNIT_TESTS:$(BUILD)/%=%); do \
+			ln -sf $(abspath tests/tools/valgrind.sh) $(VALGRIND_BUILD)/valgrind/$$p; done; \
+		ln -sf $(abspath $(VALGRIND_BUILD))/suntap-decoder $(VALGRIND_BUILD)/valgrind/; \
+		ln -sf $(TEST_TOOLS:$(BUILD)/%=$(abspath $(VALGRIND_BUILD))/%) $(VALGRIND_BUILD)/valgrind/tests/
+
 # ---------------------------------------------------------------- install
 # mode:source:folder; what is installed is what uninstall removes
 INSTALLED := \
@@ -289,7 +314,7 @@ fuzz-corpus:
 # ---------------------------------------------------------------- clean
 .PHONY: clean
 clean:
-	rm -rf $(BUILD) build-asan build-fuzz
+	rm -rf $(BUILD) build-asan build-fuzz build-valgrind
 
 # ---------------------------------------------------------------- bench
 $(BUILD)/bench/load: tests/bench/load.c
@@ -320,6 +345,7 @@ help:
 		'make demo         as root: captured bytes through the real thing, in network namespaces' \
 		'make check        as root: build without warnings, lint, unit tests, fuzzers for 2 s each, whole-system tests' \
 		'make asan         as root: the tests under ASan and UBSan' \
+		'make valgrind    as root: unit tests, decoding and system tests under memcheck' \
 		'make soak         as root: the system tests, ten times as long' \
 		'make check-vm     as root: the service on Debian'"'"'s kernel, in qemu; 20 minutes and more' \
 		'make fuzz         a fuzzer for each parser; FUZZ_SECONDS=20, FUZZ=name' \

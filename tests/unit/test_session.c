@@ -273,7 +273,7 @@ static void single_bytes_cost_no_more_than_they_must(void **state)
 	end(s);
 	assert_int_equal(out.told[DIR_DEVICE], SIZE);
 	/* 2 M calls and a sum of 4 KiB for every 8 bytes; quadratic would be minutes. */
-	assert_true(now_monotonic() - t < 60 * NSEC_PER_SEC);
+	assert_true(INSTRUMENTED || now_monotonic() - t < 60 * NSEC_PER_SEC);
 	free(bytes);
 }
 
