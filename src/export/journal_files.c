@@ -18,7 +18,7 @@
 enum { SCANS_MAX = 5 };
 
 /* https://systemd.io/JOURNAL_FILE_FORMAT: what of its head we look at; little endian */
-enum { HEAD_ID = 24, HEAD_SEQUENCE = 72, HEAD_BEGUN = 184, HEAD_SIZE = 208 };
+enum { HEAD_ID = 24, HEAD_SEQUENCE = 72, HEAD_BEGUN = 184, HEAD_ENDED = 192, HEAD_SIZE = 208 };
 
 static bool ends_in(const char *name, const char *ending)
 {
@@ -215,6 +215,14 @@ void journal_files_scan(struct journal_files *f, const char *journal)
 		free(gone.path);
 	}
 	f->count = kept;
+}
+
+uint64_t journal_file_ended(const struct journal_file *file)
+{
+	CLEANUP(closep) int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	uint64_t ended;
+
+	return fd >= 0 && pread(fd, &ended, sizeof(ended), HEAD_ENDED) == (ssize_t)sizeof(ended) ? le64toh(ended) : 0;
 }
 
 const char **journal_files_of(const struct journal_files *f, const char *sequence)

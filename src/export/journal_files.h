@@ -45,6 +45,8 @@ const char **journal_files_of(const struct journal_files *f, const char *sequenc
 bool journal_files_are_there(const struct journal_files *f, const char *sequence);
 /* Whether journald is done with all of them. */
 bool journal_files_archived(const struct journal_files *f, const char *sequence);
+/* µs: realtime of its last entry so far; 0: none, or nobody can read it */
+uint64_t journal_file_ended(const struct journal_file *file);
 void journal_files_free(struct journal_files *f);
 
 #endif

@@ -47,7 +47,8 @@ bool room_look(const struct journal_files *files, uint64_t since, struct room *r
 		if (stat(files->all[i].path, &st) < 0)
 			continue;
 		all += (uint64_t)st.st_blocks * 512;
-		if ((uint64_t)st.st_mtim.tv_sec * 1000000 + (uint64_t)st.st_mtim.tv_nsec / 1000 >= since)
+		/* (Its time of modification is none: it is written through memory.) */
+		if (journal_file_ended(&files->all[i]) >= since)
 			ret->used += (uint64_t)st.st_blocks * 512;
 	}
 	if (!ret->limit)
