@@ -214,6 +214,7 @@ def test_unknown(lab):
     assert len(lab.events("UNKNOWN_FRAME")) == 1
 
 
+@pytest.mark.skipif(SANITIZED, reason="under a sanitizer the decoder is not locked in")
 def test_locked_in(lab):
     """No capability, no way to gain one, a filter, not root, nothing open but what it was given."""
     daemon = lab.start()

@@ -1,0 +1,11 @@
+build-tsan/obj/export/http.o: src/export/http.c src/export/http.h \
+ src/export/settings.h src/export/destination.h src/export/record.h \
+ src/shared/ini.h src/shared/config.h src/shared/log.h src/shared/util.h
+src/export/http.h:
+src/export/settings.h:
+src/export/destination.h:
+src/export/record.h:
+src/shared/ini.h:
+src/shared/config.h:
+src/shared/log.h:
+src/shared/util.h:

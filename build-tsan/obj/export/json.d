@@ -1,0 +1,18 @@
+build-tsan/obj/export/json.o: src/export/json.c src/export/exporter.h \
+ src/export/destination.h src/export/record.h src/shared/ini.h \
+ src/export/reader.h src/export/room.h src/export/journal_files.h \
+ src/export/settings.h src/shared/config.h src/export/json_record.h \
+ src/export/text.h src/shared/log.h src/shared/util.h
+src/export/exporter.h:
+src/export/destination.h:
+src/export/record.h:
+src/shared/ini.h:
+src/export/reader.h:
+src/export/room.h:
+src/export/journal_files.h:
+src/export/settings.h:
+src/shared/config.h:
+src/export/json_record.h:
+src/export/text.h:
+src/shared/log.h:
+src/shared/util.h:

@@ -1,0 +1,15 @@
+build-tsan/obj/protocols/apsystems.o: src/protocols/apsystems.c \
+ src/protocols/apsystems.h src/protocols/protocol.h \
+ src/protocols/knowledge.h src/protocols/clock.h src/protocols/map.h \
+ src/protocols/reading.h src/protocols/session.h src/shared/util.h \
+ src/protocols/reading_fill.h src/protocols/vocabulary.h
+src/protocols/apsystems.h:
+src/protocols/protocol.h:
+src/protocols/knowledge.h:
+src/protocols/clock.h:
+src/protocols/map.h:
+src/protocols/reading.h:
+src/protocols/session.h:
+src/shared/util.h:
+src/protocols/reading_fill.h:
+src/protocols/vocabulary.h:

@@ -1,0 +1,12 @@
+build-tsan/obj/protocols/inteless.o: src/protocols/inteless.c \
+ src/protocols/protocol.h src/protocols/knowledge.h src/protocols/clock.h \
+ src/protocols/map.h src/protocols/reading.h src/protocols/session.h \
+ src/shared/util.h src/protocols/reading_fill.h
+src/protocols/protocol.h:
+src/protocols/knowledge.h:
+src/protocols/clock.h:
+src/protocols/map.h:
+src/protocols/reading.h:
+src/protocols/session.h:
+src/shared/util.h:
+src/protocols/reading_fill.h:

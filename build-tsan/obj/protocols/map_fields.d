@@ -1,0 +1,10 @@
+build-tsan/obj/protocols/map_fields.o: src/protocols/map_fields.c \
+ src/protocols/map_load_private.h src/protocols/map.h \
+ src/protocols/reading.h src/protocols/reading_fill.h \
+ src/protocols/vocabulary.h src/shared/util.h
+src/protocols/map_load_private.h:
+src/protocols/map.h:
+src/protocols/reading.h:
+src/protocols/reading_fill.h:
+src/protocols/vocabulary.h:
+src/shared/util.h:

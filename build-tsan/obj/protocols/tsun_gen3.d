@@ -1,0 +1,14 @@
+build-tsan/obj/protocols/tsun_gen3.o: src/protocols/tsun_gen3.c \
+ src/protocols/modbus.h src/protocols/protocol.h \
+ src/protocols/knowledge.h src/protocols/clock.h src/protocols/map.h \
+ src/protocols/reading.h src/protocols/session.h src/shared/util.h \
+ src/protocols/reading_fill.h
+src/protocols/modbus.h:
+src/protocols/protocol.h:
+src/protocols/knowledge.h:
+src/protocols/clock.h:
+src/protocols/map.h:
+src/protocols/reading.h:
+src/protocols/session.h:
+src/shared/util.h:
+src/protocols/reading_fill.h:

@@ -1,0 +1,4 @@
+build-tsan/obj/shared/log.o: src/shared/log.c src/shared/log.h \
+ src/shared/util.h
+src/shared/log.h:
+src/shared/util.h:

@@ -1,0 +1,1 @@
+build-tsan/tests/peer: tests/tools/peer.c
