@@ -73,6 +73,15 @@ static uint64_t sum_of(const struct content *s)
 	return h ? h : 1;
 }
 
+static bool is_text(const char text[READING_ID_MAX])
+{
+	size_t i = 0;
+
+	while (i < READING_ID_MAX && text[i] >= ' ' && text[i] <= '~')
+		i++;
+	return i < READING_ID_MAX && !text[i];
+}
+
 /* ------------------------------------------------ out */
 static void set_name(char name[NAME], const struct map *m)
 {
@@ -87,7 +96,8 @@ static void fill(struct content *s, const struct device *d)
 
 	s->saved_ns = d->saved_ns;
 	memcpy(s->logger, d->logger, sizeof(s->logger));
-	memcpy(s->serial, d->serial, sizeof(s->serial));
+	if (is_text(d->serial))		/* what is read back has to be; the next record tells it anew */
+		memcpy(s->serial, d->serial, sizeof(s->serial));
 	s->has_live = d->has_live;
 	s->offset = d->offset;
 	s->power_on = d->power_on;
@@ -146,11 +156,13 @@ static void save(struct device_store *s, struct device *d)
 {
 	union slot slot = { .bytes = { 0 } };
 
+	d->unsaved = false;
+	if (!*d->logger || !is_text(d->logger))
+		return;
 	if (!d->slot || d->slot > s->count || strncmp(s->slots[d->slot - 1].is.logger, d->logger, READING_ID_MAX))
 		d->slot = room(s) + 1;
 	fill(&slot.is, d);
 	memcpy(&s->slots[d->slot - 1], &slot, sizeof(slot));
-	d->unsaved = false;
 }
 
 void state_touch(struct device_store *s, struct device *d, int64_t now_ns)
@@ -180,15 +192,6 @@ void knowledge_save(struct knowledge *k)
 }
 
 /* ------------------------------------------------ in */
-static bool is_text(const char text[READING_ID_MAX])
-{
-	size_t i = 0;
-
-	while (i < READING_ID_MAX && text[i] >= ' ' && text[i] <= '~')
-		i++;
-	return i < READING_ID_MAX && !text[i];
-}
-
 static const struct map *find_map(const struct knowledge *k, const char name[NAME])
 {
 	for (size_t i = 0; *name && i < k->map_count; i++)

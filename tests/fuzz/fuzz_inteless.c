@@ -26,7 +26,7 @@ static void on_frame(void *ctx, const struct frame_info *f)
 		abort();
 	key[0] = '\0';
 	/* Only a key that nothing else can contain by chance. */
-	if (f->bytes[3] == 1 && f->size == 43 && f->bytes[2] == 1 && f->bytes[27] == '\x01')
+	if (f->size == 43 && f->bytes[3] == 1 && f->bytes[2] == 1 && f->bytes[27] == '\x01')
 		memcpy(key, f->bytes + 27, 8);
 }
 
