@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * flow_private.h - what the files of the flows share: flow.c (table, events), flow_life.c (states), flow_queue.c
+ * flow_private.h - what the files of the flows share: flow.c (table, events), flow_life.c (states), flow_queue.c (where they wait),
+ * flow_restore.c (those of the suntapd before)
  */
 #ifndef SUNTAP_FLOW_PRIVATE_H
 #define SUNTAP_FLOW_PRIVATE_H

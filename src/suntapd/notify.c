@@ -37,6 +37,8 @@ static struct {
 	uint64_t last, sent;		/* tickets: given out; up to here all are sent or taken back */
 	sd_event_source *writable, *watchdog;
 	uint64_t watchdog_usec;
+	void (*caught_up)(void *ctx);
+	void *caught_up_ctx;
 } notify = { .socket = -1, .waiting = TAILQ_HEAD_INITIALIZER(notify.waiting) };
 
 int notify_open(void)
@@ -105,8 +107,12 @@ static void forget(struct message *m)
 	free(m);
 	m = TAILQ_FIRST(&notify.waiting);
 	notify.sent = m ? m->ticket - 1 : notify.last;
-	if (!m && notify.writable)
+	if (m)
+		return;
+	if (notify.writable)
 		sd_event_source_set_enabled(notify.writable, SD_EVENT_OFF);
+	if (notify.caught_up)
+		notify.caught_up(notify.caught_up_ctx);
 }
 
 static void send_waiting(void)
@@ -179,11 +185,22 @@ void notify_state(const char *text)
 	notify_send(-1, text);
 }
 
-bool notify_is_sent(uint64_t ticket)
+bool notify_is_behind(void)
 {
 	const struct message *first = TAILQ_FIRST(&notify.waiting);
 
-	return ticket <= notify.sent || !first || now_monotonic() - first->since > NOTIFY_PATIENCE_MS * NSEC_PER_MSEC;
+	return first && now_monotonic() - first->since <= NOTIFY_PATIENCE_MS * NSEC_PER_MSEC;
+}
+
+bool notify_is_sent(uint64_t ticket)
+{
+	return ticket <= notify.sent || !notify_is_behind();
+}
+
+void notify_on_caught_up(void (*caught_up)(void *ctx), void *ctx)
+{
+	notify.caught_up = caught_up;
+	notify.caught_up_ctx = ctx;
 }
 
 static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)

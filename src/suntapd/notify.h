@@ -35,8 +35,12 @@ bool notify_cancel(const char *text);
 /* A state (KEY=value, with no descriptor): one of the same key that still waits is forgotten for it. */
 void notify_state(const char *text);
 
-/* systemd has it, or has not read for so long (NOTIFY_PATIENCE_MS) that waiting would harm more than going without. */
+/* Something waits; but when systemd has not read for NOTIFY_PATIENCE_MS, waiting would harm more than going without. */
+bool notify_is_behind(void);
+/* systemd has it, or is not worth waiting for any more. */
 bool notify_is_sent(uint64_t ticket);
 enum { NOTIFY_PATIENCE_MS = 200 };
+/* Called when all that waited was sent. */
+void notify_on_caught_up(void (*caught_up)(void *ctx), void *ctx);
 
 #endif

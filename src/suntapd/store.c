@@ -57,14 +57,6 @@ int store_take(const char *format, ...)
 	return -1;
 }
 
-const char *store_untaken(size_t n)
-{
-	for (int i = 0; i < store.count; i++)
-		if (store.names[i] && n-- == 0)
-			return store.names[i];
-	return NULL;
-}
-
 /* FDPOLL=0: or the manager would drop a socket at its hang-up, with what is still unread in it */
 static void say_put(char message[STORE_NAME_MAX + 64], const char *name)
 {

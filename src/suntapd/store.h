@@ -32,8 +32,6 @@ void store_leave(void);
 
 /* A kept descriptor by its name, now the caller's; -1: there is none. */
 int store_take(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The i-th kept descriptor's name that is not taken yet, NULL at the end. */
-const char *store_untaken(size_t i);
 
 /*
  * Returns a ticket for notify_is_sent(): what depends on the descriptor waits for that. The descriptor has to stay open until

@@ -12,8 +12,6 @@
  *	side resets, with a reset after a prefix of what was sent ("clean" resets come when the sender's kernel
  *	has had everything acknowledged: then nothing of it may be missing).
  *
- *	Modes without checks: bulk (sendfile one end, MSG_TRUNC the other: as cheap as can be) and echo (round trips).
- *
  * One line of JSON on standard output at the end; exit status 0 if every flow was good.
  */
 #include <arpa/inet.h>
@@ -32,7 +30,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,7 +39,6 @@
 
 enum side { CLIENT, SERVER };
 enum order { ORDER_FREE, ORDER_SERVER_WAITS, ORDER_CLIENT_WAITS, ORDER_COUNT };
-enum mode { MODE_CHECK, MODE_BULK, MODE_ECHO };
 enum { BUFFER = 256 * 1024, SOURCES_MAX = 16, CONNECTING_MAX = 128, TURNS = 4, TICK_MS = 2 };
 
 struct plan {
@@ -51,8 +47,7 @@ struct plan {
 	uint64_t reset_at;	/* the resetting side sends so many, then resets */
 	uint8_t resets;		/* 0: nobody, else 1 + enum side */
 	uint8_t clean;		/* the reset waits until all was acknowledged */
-	uint8_t order, mode;
-	uint32_t message;	/* of an echo */
+	uint8_t order;
 	uint64_t check;
 };
 
@@ -73,10 +68,10 @@ struct flow {
 	uint32_t interest;
 	struct plan plan;
 	size_t plan_bytes;		/* sent or received of it */
-	uint64_t sent, received, told;	/* of the streams; told: the echo has been answered up to here */
-	bool fin_sent, eof, reset_seen, stop;
+	uint64_t sent, received;	/* of the streams */
+	bool fin_sent, eof, reset_seen;
 	int64_t send_again, read_again;	/* not before; 0: at once */
-	int64_t read_since, round_began;
+	int64_t read_since;
 	uint64_t read_credit_used;
 };
 
@@ -87,20 +82,17 @@ static struct {
 	size_t source_count;
 	unsigned flows, parallel, resets;
 	uint64_t bytes[2], chunk, read_rate, seed;
-	bool exact, barrier, bulk, keep_order;
-	unsigned message, rounds;
-	double pause_ms, timeout, seconds, hold;
+	bool exact, barrier, keep_order;
+	double pause_ms, timeout, hold;
 	int rcvbuf, sndbuf;
 } opt = {
 	.flows = 1, .bytes = { 100000, 100000 }, .chunk = 16384, .timeout = 30, .seed = 1,
 };
 
 static struct flow *flows;
-static int epoll_fd = -1, listener = -1, bulk_fd = -1;
+static int epoll_fd = -1, listener = -1;
 static unsigned started, running, connecting, connected, done, slots;
 static uint64_t errors[ERRORS], sent_bytes, received_bytes, resets_sent, resets_seen;
-static uint32_t *rtt;
-static size_t rtt_count;
 static int64_t began, hold_until;
 static volatile sig_atomic_t told_to_stop;
 static uint64_t random_state;
@@ -159,7 +151,7 @@ static void stream(const struct plan *p, enum side side, uint64_t offset, uint8_
 static uint64_t plan_check(const struct plan *p)
 {
 	return mix(p->seed ^ mix(p->total[0] ^ mix(p->total[1] ^ mix(p->reset_at ^ p->resets ^ (uint64_t)p->clean << 8 ^
-		   (uint64_t)p->order << 16 ^ (uint64_t)p->mode << 24 ^ (uint64_t)p->message << 32))));
+		   (uint64_t)p->order << 16))));
 }
 
 static void make_plan(struct plan *p, uint64_t seed)
@@ -167,13 +159,7 @@ static void make_plan(struct plan *p, uint64_t seed)
 	*p = (struct plan){ .magic = MAGIC, .seed = seed };
 	for (enum side s = CLIENT; s <= SERVER; s++)
 		p->total[s] = opt.exact || opt.bytes[s] == 0 ? opt.bytes[s] : draw_size(opt.bytes[s]);
-	if (opt.bulk) {
-		p->mode = MODE_BULK;
-	} else if (opt.rounds) {
-		p->mode = MODE_ECHO;
-		p->message = opt.message;
-		p->total[CLIENT] = p->total[SERVER] = (uint64_t)opt.rounds * opt.message;
-	} else if (draw() % 100 < opt.resets) {
+	if (draw() % 100 < opt.resets) {
 		p->resets = (uint8_t)(1 + draw() % 2);
 		p->clean = draw() % 2;
 		p->reset_at = draw() % (p->total[p->resets - 1] + 1);
@@ -247,18 +233,6 @@ static uint64_t send_limit(const struct flow *f)
 	const struct plan *p = &f->plan;
 	uint64_t total = i_reset(f) ? p->reset_at : p->total[me()];
 
-	switch ((enum mode)p->mode) {
-	case MODE_BULK:
-		if (me() == CLIENT ? opt.bytes[CLIENT] == 0 : p->total[SERVER] == 0)
-			return 0;
-		return f->stop ? f->sent : UINT64_MAX;
-	case MODE_ECHO:
-		if (me() == SERVER)
-			return f->received / p->message * p->message;
-		return f->received + p->message < total ? f->received / p->message * p->message + p->message : total;
-	case MODE_CHECK:
-		break;
-	}
 	if (((p->order == ORDER_SERVER_WAITS && me() == SERVER) || (p->order == ORDER_CLIENT_WAITS && me() == CLIENT)) && !f->eof)
 		return total / 2;
 	return total;
@@ -268,8 +242,6 @@ static bool all_sent(const struct flow *f)
 {
 	const struct plan *p = &f->plan;
 
-	if (p->mode == MODE_BULK)
-		return me() == CLIENT ? f->stop : f->eof;
 	return f->sent == (i_reset(f) ? p->reset_at : p->total[me()]) && f->sent == send_limit(f);
 }
 
@@ -288,7 +260,7 @@ static void finish(struct flow *f)
 			e = SHORT;
 	} else if (peer_resets(f)) {
 		e = EOF_FOR_RESET;
-	} else if (p->mode != MODE_BULK && f->received < p->total[peer()]) {
+	} else if (f->received < p->total[peer()]) {
 		e = SHORT;
 	}
 	end(f, e);
@@ -307,16 +279,10 @@ static ssize_t send_piece(struct flow *f)
 	uint64_t left = send_limit(f) - f->sent, size = left < opt.chunk ? left : draw_size(opt.chunk);
 	ssize_t n;
 
-	if (f->plan.mode == MODE_BULK) {
-		off_t from = 0;
-
-		n = sendfile(f->fd, bulk_fd, &from, BUFFER);
-	} else {
-		if (size > left)
-			size = left;
-		stream(&f->plan, me(), f->sent, buffer, size);
-		n = send(f->fd, buffer, size, MSG_NOSIGNAL);
-	}
+	if (size > left)
+		size = left;
+	stream(&f->plan, me(), f->sent, buffer, size);
+	n = send(f->fd, buffer, size, MSG_NOSIGNAL);
 	if (n > 0)
 		f->sent += (uint64_t)n;
 	return n;
@@ -336,8 +302,6 @@ static void do_send(struct flow *f)
 		}
 		if (!plan_known(f) || f->reset_seen || f->fin_sent || f->sent == send_limit(f))
 			return;
-		if (f->plan.mode == MODE_ECHO && me() == CLIENT && f->sent % f->plan.message == 0)
-			f->round_began = now();
 		if (send_piece(f) < 0) {
 			if (errno != EAGAIN)
 				failed_to_send(f);
@@ -348,14 +312,6 @@ static void do_send(struct flow *f)
 			return;
 		}
 	}
-}
-
-static void count_rtt(struct flow *f)
-{
-	if (f->plan.mode != MODE_ECHO || me() != CLIENT || f->received % f->plan.message)
-		return;
-	if (rtt && rtt_count < (size_t)opt.flows * opt.rounds)
-		rtt[rtt_count++] = (uint32_t)((now() - f->round_began) / 1000);
 }
 
 static size_t read_size(struct flow *f)
@@ -375,7 +331,7 @@ static size_t read_size(struct flow *f)
 		}
 		most = allowed - f->read_credit_used < most ? allowed - f->read_credit_used : most;
 	}
-	return f->plan.mode == MODE_CHECK && plan_known(f) ? draw_size(most) : most;
+	return plan_known(f) ? draw_size(most) : most;
 }
 
 static bool take_plan(struct flow *f)
@@ -411,7 +367,7 @@ static void do_receive(struct flow *f)
 
 		if (size == 0)
 			return;
-		n = recv(f->fd, buffer, size, plan_known(f) && f->plan.mode == MODE_BULK ? MSG_TRUNC : 0);
+		n = recv(f->fd, buffer, size, 0);
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0 && errno != ECONNRESET && errno != EPIPE) {
@@ -428,19 +384,16 @@ static void do_receive(struct flow *f)
 			return;
 		}
 		f->read_credit_used += (uint64_t)n;
-		if (f->plan.mode != MODE_BULK) {
-			if (f->received + (uint64_t)n > f->plan.total[peer()]) {
-				end(f, TOO_MUCH);
-				return;
-			}
-			stream(&f->plan, peer(), f->received, expected, (size_t)n);
-			if (memcmp(buffer, expected, (size_t)n) != 0) {
-				end(f, MISMATCH);
-				return;
-			}
+		if (f->received + (uint64_t)n > f->plan.total[peer()]) {
+			end(f, TOO_MUCH);
+			return;
+		}
+		stream(&f->plan, peer(), f->received, expected, (size_t)n);
+		if (memcmp(buffer, expected, (size_t)n) != 0) {
+			end(f, MISMATCH);
+			return;
 		}
 		f->received += (uint64_t)n;
-		count_rtt(f);
 	}
 }
 
@@ -619,14 +572,6 @@ static bool wake(void)
 	for (struct flow *f = flows; f < flows + slots; f++) {
 		if (f->state != OPEN)
 			continue;
-		if (f->plan.mode == MODE_BULK && me() == CLIENT && !f->stop) {
-			waits = true;
-			if (t - began < (int64_t)(opt.seconds * 1e9))
-				continue;
-			f->stop = true;
-			settle(f);
-			continue;
-		}
 		if ((f->send_again && f->send_again <= t) || (f->read_again && f->read_again <= t) || released) {
 			if (f->send_again <= t)
 				f->send_again = 0;
@@ -691,16 +636,9 @@ static void loop(void)
 	}
 }
 
-static int by_size(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static int report(void)
 {
-	uint64_t bad = 0, sum = 0;
+	uint64_t bad = 0;
 	const char *comma = "";
 
 	for (enum error e = GOOD + 1; e < ERRORS; e++)
@@ -709,13 +647,6 @@ static int report(void)
 	       ",\"mismatches\":%" PRIu64 ",\"resets_sent\":%" PRIu64 ",\"resets_seen\":%" PRIu64 ",\"seconds\":%.3f",
 	       opt.side == CLIENT ? "client" : "server", started, errors[GOOD], bad, sent_bytes, received_bytes,
 	       errors[MISMATCH], resets_sent, resets_seen, (double)(now() - began) / 1e9);
-	if (rtt_count) {
-		qsort(rtt, rtt_count, sizeof(*rtt), by_size);
-		for (size_t i = 0; i < rtt_count; i++)
-			sum += rtt[i];
-		printf(",\"rtt_us\":{\"mean\":%.1f,\"p50\":%u,\"p99\":%u,\"count\":%zu}", (double)sum / (double)rtt_count,
-		       rtt[rtt_count / 2], rtt[rtt_count * 99 / 100], rtt_count);
-	}
 	printf(",\"errors\":{");
 	for (enum error e = GOOD + 1; e < ERRORS; e++)
 		if (errors[e]) {
@@ -737,8 +668,6 @@ static void usage(FILE *out)
 	      "  --resets PERCENT of the flows are reset by one side at a random byte (client)\n"
 	      "  --plain          nobody waits for the other's FIN (client)\n"
 	      "  --barrier        nobody sends before all are connected (client); --hold SECONDS: and then so long\n"
-	      "  --bulk SECONDS   unchecked, as fast as possible; --up 1, --down 1: which way (client)\n"
-	      "  --echo ROUNDS    --message N bytes there and back (client)\n"
 	      "  --chunk N        most bytes of a write; --pause MS: longest pause of a sender\n"
 	      "  --read-rate N    bytes a second of each flow; --rcvbuf N, --sndbuf N\n"
 	      "  --source ADDRESS of the client, may be repeated; --seed N; --timeout SECONDS\n", out);
@@ -771,13 +700,12 @@ static void on_signal(int signal)
 
 static void parse_options(int argc, char **argv)
 {
-	enum { FLOWS = 256, PARALLEL, BYTES, UP, DOWN, EXACT, RESETS, PLAIN, BARRIER, HOLD, BULK, ECHO, MESSAGE, CHUNK, PAUSE,
+	enum { FLOWS = 256, PARALLEL, BYTES, UP, DOWN, EXACT, RESETS, PLAIN, BARRIER, HOLD, CHUNK, PAUSE,
 	       READ_RATE, RCVBUF, SNDBUF, SOURCE, SEED, TIMEOUT };
 	static const struct option options[] = {
 		{ "flows", 1, NULL, FLOWS }, { "parallel", 1, NULL, PARALLEL }, { "bytes", 1, NULL, BYTES }, { "up", 1, NULL, UP },
 		{ "down", 1, NULL, DOWN }, { "exact", 0, NULL, EXACT }, { "resets", 1, NULL, RESETS }, { "plain", 0, NULL, PLAIN },
-		{ "barrier", 0, NULL, BARRIER }, { "hold", 1, NULL, HOLD }, { "bulk", 1, NULL, BULK }, { "echo", 1, NULL, ECHO },
-		{ "message", 1, NULL, MESSAGE }, { "chunk", 1, NULL, CHUNK }, { "pause", 1, NULL, PAUSE },
+		{ "barrier", 0, NULL, BARRIER }, { "hold", 1, NULL, HOLD }, { "chunk", 1, NULL, CHUNK }, { "pause", 1, NULL, PAUSE },
 		{ "read-rate", 1, NULL, READ_RATE }, { "rcvbuf", 1, NULL, RCVBUF }, { "sndbuf", 1, NULL, SNDBUF },
 		{ "source", 1, NULL, SOURCE }, { "seed", 1, NULL, SEED }, { "timeout", 1, NULL, TIMEOUT }, { 0 },
 	};
@@ -789,7 +717,6 @@ static void parse_options(int argc, char **argv)
 		exit(2);
 	}
 	opt.side = strcmp(argv[1], "client") == 0 ? CLIENT : SERVER;
-	opt.message = 1024;
 	argc--, argv++;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		unsigned long long number = optarg ? strtoull(optarg, NULL, 0) : 0;
@@ -805,9 +732,6 @@ static void parse_options(int argc, char **argv)
 		case PLAIN: opt.keep_order = true; break;
 		case BARRIER: opt.barrier = true; break;
 		case HOLD: opt.hold = atof(optarg); break;
-		case BULK: opt.bulk = true; opt.seconds = atof(optarg); break;
-		case ECHO: opt.rounds = (unsigned)number; break;
-		case MESSAGE: opt.message = (unsigned)number; break;
 		case CHUNK: opt.chunk = number > BUFFER ? BUFFER : number; break;
 		case PAUSE: opt.pause_ms = atof(optarg); break;
 		case READ_RATE: opt.read_rate = number; break;
@@ -822,7 +746,7 @@ static void parse_options(int argc, char **argv)
 		default: usage(stderr); exit(2);
 		}
 	}
-	if (argc - optind != 2 || opt.chunk == 0 || opt.message == 0) {
+	if (argc - optind != 2 || opt.chunk == 0) {
 		usage(stderr);
 		exit(2);
 	}
@@ -847,10 +771,8 @@ int main(int argc, char **argv)
 	random_state = mix(opt.seed);
 	slots = opt.side == CLIENT ? opt.parallel : opt.flows ? opt.flows : (unsigned)(files.rlim_cur > 20000 ? 20000 : files.rlim_cur);
 	flows = calloc(slots + 1, sizeof(*flows));
-	rtt = opt.rounds ? calloc((size_t)opt.flows * opt.rounds, sizeof(*rtt)) : NULL;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	bulk_fd = memfd_create("bulk", MFD_CLOEXEC);
-	if (!flows || epoll_fd < 0 || bulk_fd < 0 || ftruncate(bulk_fd, BUFFER) < 0) {
+	if (!flows || epoll_fd < 0) {
 		perror("peer");
 		return 2;
 	}
