@@ -165,7 +165,7 @@ static bool restore_direction(struct flows *t, uint32_t slot, enum dir dir)
 	uint64_t taken;
 	int claimed = entry->pipe[dir] ? pipes_claim(&t->pipes, entry->pipe[dir], &d->pipe, &d->pending) : 0;
 
-	if (claimed <= 0)
+	if (claimed == 0)
 		entry->pipe[dir] = 0;
 	/* no edge will tell what came while nobody was there */
 	d->readable = d->writable = true;
@@ -188,11 +188,14 @@ static bool restore_direction(struct flows *t, uint32_t slot, enum dir dir)
 	return true;
 }
 
+/*
+ * The entry says at any moment what the next suntapd needs, should this one be killed here: the state OPEN (or RESETTING, which is the
+ * same for it) as long as a pipe may hold something.
+ */
 static bool restore(struct flows *t, uint32_t slot)
 {
 	struct flow_entry *entry = &t->entries[slot];
 	struct flow *f = &t->slots[slot];
-	enum flow_state state = (enum flow_state)entry->state;
 	struct device_use *use;
 	struct flow_address near;
 	int device, cloud;
@@ -200,19 +203,22 @@ static bool restore(struct flows *t, uint32_t slot)
 	entry->name[sizeof(entry->name) - 1] = '\0';
 	use = flow_device_use(t, entry->name);
 	*f = (struct flow){ .generation = (uint32_t)(entry->id >> 32), .use = use ? (uint16_t)(use - t->use) : 0, .candidates = 1 };
+	flow_set_side_fd(f, DIR_DEVICE, -1);
+	flow_set_side_fd(f, DIR_CLOUD, -1);
+	if (!use || entry->state == FLOW_FREE)
+		return false;	/* store_drop_untaken() closes what there is */
 	device = store_take(FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_DEVICE));
 	cloud = store_take(FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_CLOUD));
 	flow_set_side_fd(f, DIR_DEVICE, device);
 	flow_set_side_fd(f, DIR_CLOUD, cloud);
-	if ((device < 0 && cloud < 0) || !use || state == FLOW_FREE || (device < 0 && state == FLOW_CONNECTING)) {
-		close_fd(device);
-		close_fd(cloud);
+	if (device < 0 && cloud < 0)
 		return false;
-	}
 	use->flows++;
 	t->now++;
-	entry->state = FLOW_FREE;
-	flow_set_state(t, slot, FLOW_CONNECTING);
+	if (entry->state == FLOW_CONNECTING)
+		flow_list_add(t, LIST_CONNECTING, slot, now_monotonic() + t->options.connect_timeout * NSEC_PER_SEC);
+	else
+		entry->state = FLOW_OPEN;
 	if (device >= 0)
 		flow_watch(t, slot, DIR_DEVICE);
 	if (cloud >= 0) {
@@ -222,7 +228,9 @@ static bool restore(struct flows *t, uint32_t slot)
 			t->near_ports[near.port]++;
 		}
 	}
-	if (state == FLOW_CONNECTING) {
+	if (entry->state == FLOW_CONNECTING && device < 0) {
+		flow_finish(t, slot, true);
+	} else if (entry->state == FLOW_CONNECTING) {
 		f->dir[DIR_DEVICE].readable = true;
 		if (cloud >= 0)
 			f->dir[DIR_DEVICE].writable = is_connected(cloud);
@@ -232,7 +240,6 @@ static bool restore(struct flows *t, uint32_t slot)
 		bool whole = restore_direction(t, slot, DIR_DEVICE);
 
 		whole = restore_direction(t, slot, DIR_CLOUD) && whole;
-		flow_set_state(t, slot, FLOW_OPEN);
 		if (!whole) {
 			/* a stream with a hole would look like a whole one */
 			log_warning("flow of device %s: what was under way is lost, as its pipe was not kept: reset", entry->name);
