@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Seeds for a fuzzer: python3 corpus.py NAME FOLDER
 
-config, settings: the example. map: the maps. transcript: the vectors as they are. streams: those as captures. json, influxdb … : journal entries, see
-fuzz.h. Files and memory of other kinds: nothing but tests/fuzz/corpus/NAME/, which is added for all. All others: the bytes of
-each vector, as one stream.
+config, settings: the example. map: the maps. transcript: the vectors as they are. streams: those as captures. json,
+influxdb …: journal entries, see fuzz.h. Files and memory of other kinds: nothing. All others: the bytes of each vector, as one
+stream. For all: tests/fuzz/corpus/NAME/, and NAME.b64 beside it, what a long run found beyond these, a seed a line, made small
+by `fuzz_NAME -merge=1 -use_counters=0 -max_len=600`.
 """
+import base64
 import glob
 import os
 import re
@@ -110,6 +112,11 @@ def main():
         with open(os.path.join(folder, case), "wb") as f:
             f.write(data)
     own = os.path.join(HERE, "corpus", name)
+    if os.path.exists(own + ".b64"):
+        with open(own + ".b64", encoding="ascii") as f:
+            for number, line in enumerate(f):
+                with open(os.path.join(folder, f"kept-{number}"), "wb") as seed:
+                    seed.write(base64.b64decode(line))
     if os.path.isdir(own):
         shutil.copytree(own, folder, dirs_exist_ok=True)
 
