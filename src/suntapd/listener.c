@@ -26,6 +26,7 @@
 
 #include "shared/log.h"
 #include "shared/message_ids.h"
+#include "suntapd/notify.h"
 #include "suntapd/resolver.h"
 #include "suntapd/route.h"
 #include "suntapd/sockets.h"
@@ -75,8 +76,9 @@ struct listeners {
 	uint32_t generation;		/* of the configuration: answers to questions of an older one are dropped */
 	struct waiting waiting[WAITING_MAX];
 	size_t waiting_count;
-	sd_event_source *resume;
+	sd_event_source *resume, *unhold;
 	bool paused;
+	bool held;			/* nothing is accepted until systemd has what was accepted before */
 	int64_t drained;		/* monotonic: when hidden listeners may be closed */
 	int64_t aside;			/* monotonic: until when those of the way tproxy stay closed; 0: no reason to */
 	struct log_limit refusals, failures;
@@ -470,6 +472,39 @@ static void take_connection(struct listener *at, int fd, const struct sockaddr *
 		add_flow(l, fd, &peer, d, &destination, 1);
 }
 
+/*
+ * A connection in the backlog outlives us with its listener, which systemd has; one that is accepted, only when systemd has it,
+ * too. So they are left there while systemd is behind.
+ */
+static void hold(struct listeners *l)
+{
+	l->held = true;
+	for (size_t i = 0; i < l->count; i++)
+		sd_event_source_set_enabled(l->list[i].source, SD_EVENT_OFF);
+	sd_event_source_set_time_relative(l->unhold, NOTIFY_PATIENCE_MS * UINT64_C(1000));
+	sd_event_source_set_enabled(l->unhold, SD_EVENT_ONESHOT);
+}
+
+static void unhold(void *ctx)
+{
+	struct listeners *l = ctx;
+
+	if (!l->held)
+		return;
+	l->held = false;
+	for (size_t i = 0; i < l->count; i++)
+		if (l->list[i].source)
+			sd_event_source_set_enabled(l->list[i].source, SD_EVENT_ON);
+	sd_event_source_set_enabled(l->unhold, SD_EVENT_OFF);
+}
+
+static int on_unhold(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source, (void)usec;
+	unhold(userdata);
+	return 0;
+}
+
 static int on_connection(sd_event_source *source, int listen_fd, uint32_t revents, void *userdata)
 {
 	struct listener *at = userdata;
@@ -485,6 +520,10 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t revent
 			listeners_look_for_room(l);
 		if (at->fd < 0)
 			return 0;
+		if (notify_is_behind()) {
+			hold(l);
+			return 0;
+		}
 		if (flows_used_up(l->flows)) {
 			/* what waits is looked at again when the timer comes */
 			sd_event_source_set_enabled(source, SD_EVENT_OFF);
@@ -725,6 +764,10 @@ int listeners_new(struct listeners **ret, sd_event *event, struct flows *flows, 
 		e = sd_event_add_time_relative(event, &l->resume, CLOCK_MONOTONIC, 0, 1000, on_resume, l);
 	if (e >= 0)
 		e = sd_event_source_set_enabled(l->resume, SD_EVENT_OFF);
+	if (e >= 0)
+		e = sd_event_add_time_relative(event, &l->unhold, CLOCK_MONOTONIC, 0, 1000, on_unhold, l);
+	if (e >= 0)
+		e = sd_event_source_set_enabled(l->unhold, SD_EVENT_OFF);
 	if (e < 0)
 		give_up(why, "can not start the resolver: %s", strerror(-e));
 	else
@@ -734,6 +777,7 @@ int listeners_new(struct listeners **ret, sd_event *event, struct flows *flows, 
 		return e;
 	}
 	flows_on_room(flows, on_room, l);
+	notify_on_caught_up(unhold, l);
 	flows_on_unreachable(flows, on_unreachable, l);
 	*ret = l;
 	return 0;
@@ -744,6 +788,7 @@ struct listeners *listeners_free(struct listeners *l)
 	if (!l)
 		return NULL;
 	flows_on_room(l->flows, NULL, NULL);
+	notify_on_caught_up(NULL, NULL);
 	flows_on_unreachable(l->flows, NULL, NULL);
 	for (size_t i = 0; i < l->count; i++)
 		listener_close(&l->list[i]);
@@ -751,6 +796,7 @@ struct listeners *listeners_free(struct listeners *l)
 		close_fd(l->waiting[i].fd);
 	resolver_free(l->resolver);
 	sd_event_source_disable_unref(l->resume);
+	sd_event_source_disable_unref(l->unhold);
 	sd_event_unref(l->event);
 	free(l->list);
 	free(l->upstreams);
