@@ -100,9 +100,11 @@ void flow_finish(struct flows *t, uint32_t slot, bool reset)
 	struct flow_close close = { .end = f->end, .error = f->error };
 	uint64_t lost[DIR_COUNT];
 
+	/* the sockets first: one that is killed here is followed by one that would go on behind what is dropped */
+	for (enum dir d = 0; d < DIR_COUNT; d++)
+		close_side(t, slot, d, reset);
 	for (enum dir d = 0; d < DIR_COUNT; d++) {
 		relay_drop(&f->dir[d], &t->pipes, entry, d);
-		close_side(t, slot, d, reset);
 		lost[d] = f->dir[d].lost;
 		t->bytes[d] += entry->forwarded[d];
 	}

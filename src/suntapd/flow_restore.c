@@ -189,8 +189,8 @@ static bool restore_direction(struct flows *t, uint32_t slot, enum dir dir)
 }
 
 /*
- * The entry says at any moment what the next suntapd needs, should this one be killed here: the state OPEN (or RESETTING, which is the
- * same for it) as long as a pipe may hold something.
+ * The entry says at any moment what the next suntapd needs, should this one be killed here: as long as a pipe may hold something,
+ * the state is OPEN (or RESETTING, which is restored as OPEN).
  */
 static bool restore(struct flows *t, uint32_t slot)
 {

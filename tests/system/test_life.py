@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """suntapd's own life: start, reload, limits, stop, kill -9 and what the kernel is left with."""
+import shutil
 import time
 
 import pytest
@@ -248,9 +249,8 @@ def test_a_side_that_ended_while_nobody_was_there(lab, end):
     assert lab.events("GAP") == []
 
 
-def held_up(lab):
-    """A flow whose cloud does not read: bytes wait in suntapd's pipe. Both ends, and how many the device has sent."""
-    device, conn, _ = lab.pair(lab.listen())
+def fill(device):
+    """Sends until nothing more is taken; returns how many bytes."""
     sent, since = 0, time.monotonic()
     device.setblocking(False)
     while time.monotonic() - since < 0.5:
@@ -259,7 +259,13 @@ def held_up(lab):
             since = time.monotonic()
         except BlockingIOError:
             time.sleep(0.01)
-    return device, conn, sent
+    return sent
+
+
+def held_up(lab):
+    """A flow whose cloud does not read: bytes wait in suntapd's pipe. Both ends, and how many the device has sent."""
+    device, conn, _ = lab.pair(lab.listen())
+    return device, conn, fill(device)
 
 
 def read_on(conn, sent):
@@ -301,6 +307,44 @@ def test_start_that_fails_between(lab):
     assert failed.process.wait(10) == 1
     run("nft", "delete", "table", "inet", "suntap")
     lab.start(None, keep=True, after=failed)
+    assert read_on(conn, sent) == (sent, "all")
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace, which kills at a system call, is not installed")
+@pytest.mark.parametrize("call", ["epoll_ctl", "getsockopt", "ioctl"])
+def test_killed_in_the_middle_of_a_restore(lab, call):
+    """At each of the calls with which a flow is taken over: what is in its pipe is there for the next suntapd."""
+    daemon = lab.start(keep=True)
+    device, conn, sent = held_up(lab)
+    daemon.kill()
+    for when in range(1, 1000):
+        daemon = lab.start(None, keep=True, after=daemon, ready=False, prefix=[
+            "strace", "-D", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={when}"])
+        until(lambda: daemon.told("READY") or daemon.process.poll() is not None, 15)
+        if daemon.told("READY"):
+            break
+        assert daemon.process.poll() == -signal.SIGKILL, daemon.log()
+    assert when > 2
+    daemon.kill()
+    lab.start(None, keep=True, after=daemon)
+    assert read_on(conn, sent) == (sent, "all")
+
+
+def test_a_pipe_whose_bytes_nobody_wants(lab):
+    """What is left of a flow that was reset gets into no other one, also if systemd has read nothing since, and a kill follows."""
+    daemon = lab.start(keep=True)
+    listener = lab.listen()
+    device, conn, _ = lab.pair(listener)
+    other = lab.pair(listener)
+    fill(other[0])
+    daemon.manager.hears.clear()
+    idle = [through(lab, listener)[1:] for _ in range(30)]      # more messages than a socket's queue holds
+    reset(other[1])
+    until(lambda: daemon.flows() == 1 + len(idle), what="the end of the flow that nobody reads")
+    sent = fill(device)
+    daemon.kill()
+    daemon.manager.hears.set()
+    lab.start(None, keep=True, after=daemon)
     assert read_on(conn, sent) == (sent, "all")
 
 
