@@ -43,7 +43,7 @@ void pipes_close(struct pipes *p);
 struct pipe *pipes_borrow(struct pipes *p);
 /* Whether there is one to borrow, as far as is known. */
 bool pipes_left(const struct pipes *p);
-/* empty: nothing is in it; otherwise it is thrown away and made again at need. */
+/* empty: nothing is in it; otherwise what is in it is thrown away. */
 void pipes_return(struct pipes *p, struct pipe *pipe, bool empty);
 /* Less than a quarter is left: take no more from a socket than the other side has room for. */
 bool pipes_scarce(const struct pipes *p);
