@@ -266,6 +266,7 @@ int flows_add(struct flows *t, const struct flow_request *q)
 	uint32_t before = near_end_of(t, &q->device);
 	struct flow_entry *entry;
 	struct flow *f;
+	char name[STORE_FLOW_NAME_SIZE];
 	uint32_t slot;
 	int e;
 
@@ -302,7 +303,8 @@ int flows_add(struct flows *t, const struct flow_request *q)
 	atomic_store(&entry->id, (uint64_t)f->generation << 32 | slot);
 	flow_set_side_fd(f, DIR_DEVICE, q->fd);
 	flow_set_side_fd(f, DIR_CLOUD, -1);
-	store_put(q->fd, FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_DEVICE));
+	flow_socket_name(slot, f->generation, DIR_DEVICE, name);
+	store_put(q->fd, "%s", name);
 	use->flows++;
 	t->now++;
 	t->opened++;

@@ -24,9 +24,21 @@ void flow_set_side_fd(struct flow *f, enum dir side, int fd)
 	f->dir[dir_other(side)].to = fd;
 }
 
+void flow_socket_name(uint32_t slot, uint32_t generation, enum dir side, char ret[static STORE_FLOW_NAME_SIZE])
+{
+	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+	uint32_t number = generation << 15 | (slot << 1 & 0x7fff) | side;
+
+	*ret++ = 'f';
+	for (int i = 0; i < STORE_FLOW_NAME_SIZE - 2; i++, number >>= 6)
+		*ret++ = digits[number & 63];
+	*ret = '\0';
+}
+
 static void close_side(struct flows *t, uint32_t slot, enum dir side, bool reset)
 {
 	struct flow *f = &t->slots[slot];
+	char name[STORE_FLOW_NAME_SIZE];
 
 	if (side == DIR_CLOUD && f->near_port) {
 		t->near_ports[f->near_port]--;
@@ -34,7 +46,8 @@ static void close_side(struct flows *t, uint32_t slot, enum dir side, bool reset
 	}
 	if (flow_side_fd(f, side) < 0)
 		return;
-	store_remove(FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(side));
+	flow_socket_name(slot, f->generation, side, name);
+	store_remove("%s", name);
 	socket_close(flow_side_fd(f, side), reset);
 	flow_set_side_fd(f, side, -1);
 }
@@ -250,6 +263,7 @@ int flow_connect_candidate(struct flows *t, uint32_t slot)
 	struct flow *f = &t->slots[slot];
 	struct flow_entry *entry = &t->entries[slot];
 	struct flow_address near;
+	char name[STORE_FLOW_NAME_SIZE];
 	int fd, e;
 
 	if (f->cloud)
@@ -258,7 +272,8 @@ int flow_connect_candidate(struct flows *t, uint32_t slot)
 	if (fd < 0)
 		return fd;
 	flow_set_side_fd(f, DIR_CLOUD, fd);
-	f->stored = store_put(fd, FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_CLOUD));
+	flow_socket_name(slot, f->generation, DIR_CLOUD, name);
+	f->stored = store_put(fd, "%s", name);
 	if (socket_name(fd, &near) && near.port) {
 		f->near_port = near.port;
 		t->near_ports[near.port]++;

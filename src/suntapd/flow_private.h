@@ -8,6 +8,7 @@
 
 #include "shared/config.h"
 #include "suntapd/flow.h"
+#include "suntapd/store.h"
 
 enum {
 	RESET_PATIENCE_MS = 2000,	/* for the last bytes of a connection that was reset, to be acknowledged */
@@ -95,12 +96,8 @@ uint32_t flow_queue_take(struct flows *t, struct queue *q);	/* NO_SLOT: empty */
 void flow_queue_remove(struct flows *t, struct queue *q, uint32_t slot);
 
 /* ---------------------------------------------------------------- flow_life.c */
-/* In the store: slot, generation, and which socket. */
-#define FLOW_SOCKET_NAME "flow-%u-%u-%c"
-static inline char flow_side_letter(enum dir side)
-{
-	return side == DIR_DEVICE ? 'd' : 'c';
-}
+/* In the store: which socket of which slot, and of the flows that used the slot which one, as short as it can be. */
+void flow_socket_name(uint32_t slot, uint32_t generation, enum dir side, char ret[static STORE_FLOW_NAME_SIZE]);
 
 int flow_side_fd(const struct flow *f, enum dir side);
 void flow_set_side_fd(struct flow *f, enum dir side, int fd);

@@ -188,6 +188,14 @@ static bool restore_direction(struct flows *t, uint32_t slot, enum dir dir)
 	return true;
 }
 
+static int take_side(uint32_t slot, uint32_t generation, enum dir side)
+{
+	char name[STORE_FLOW_NAME_SIZE];
+
+	flow_socket_name(slot, generation, side, name);
+	return store_take("%s", name);
+}
+
 /*
  * The entry says at any moment what the next suntapd needs, should this one be killed here: as long as a pipe may hold something,
  * the state is OPEN (or RESETTING, which is restored as OPEN).
@@ -207,8 +215,8 @@ static bool restore(struct flows *t, uint32_t slot)
 	flow_set_side_fd(f, DIR_CLOUD, -1);
 	if (!use || entry->state == FLOW_FREE)
 		return false;	/* store_drop_untaken() closes what there is */
-	device = store_take(FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_DEVICE));
-	cloud = store_take(FLOW_SOCKET_NAME, slot, f->generation, flow_side_letter(DIR_CLOUD));
+	device = take_side(slot, f->generation, DIR_DEVICE);
+	cloud = take_side(slot, f->generation, DIR_CLOUD);
 	flow_set_side_fd(f, DIR_DEVICE, device);
 	flow_set_side_fd(f, DIR_CLOUD, cloud);
 	if (device < 0 && cloud < 0)

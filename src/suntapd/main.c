@@ -84,7 +84,9 @@ static void usage(FILE *out)
 
 static void flows_options_of(const struct config *c, struct flows_options *ret)
 {
-	unsigned possible = flows_limit_by_files(RESERVED_FILES + c->device_count * 2);
+	unsigned files = flows_limit_by_files(RESERVED_FILES + c->device_count * 2);
+	unsigned stored = store_flows_max(c->device_count * 2 + 2);
+	unsigned possible = files < stored ? files : stored;
 	/* the rest is for connections that are in the listeners' backlogs when the limit is reached */
 	unsigned most = possible - possible / BACKLOG_SHARE;
 

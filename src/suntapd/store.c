@@ -3,6 +3,8 @@
 #include "suntapd/store.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,22 +15,60 @@
 
 #include "shared/util.h"
 #include "suntapd/notify.h"
+#include "suntapd/pipes.h"
 #include "suntapd/sockets.h"
 
-enum { BUS_PATIENCE_US = 500 * 1000 };
+enum {
+	BUS_PATIENCE_US = 500 * 1000,
+	NAMES_MAX = 128 * 1024,		/* with pages of 4 KiB; larger ones allow more */
+};
+
+struct kept {
+	char *name;
+	int fd;				/* -1: taken */
+};
 
 static struct {
 	bool closed;
-	char **names;			/* of what was kept; [i] is NULL once taken */
+	struct kept *kept;		/* sorted by name */
 	int count;
 } store;
 
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct kept *)a)->name, ((const struct kept *)b)->name);
+}
+
 int store_open(void)
 {
+	char **names = NULL;
+	int count;
+
 	store.closed = !notify_is_open();
-	if (!store.closed)
-		store.count = sd_listen_fds_with_names(true, &store.names);
-	return store.count;
+	if (store.closed)
+		return 0;
+	count = sd_listen_fds_with_names(true, &names);
+	if (count <= 0)
+		return count;
+	store.kept = calloc((size_t)count, sizeof(*store.kept));
+	if (!store.kept)
+		return -ENOMEM;
+	for (int i = 0; i < count; i++)
+		store.kept[i] = (struct kept){ names[i], SD_LISTEN_FDS_START + i };
+	free(names);
+	qsort(store.kept, (size_t)count, sizeof(*store.kept), compare);
+	return store.count = count;
+}
+
+unsigned store_flows_max(size_t listeners)
+{
+	/* what else is there: the few of the ring and the table, the pool's pipes, listeners with the longest address */
+	size_t others = 64 + 2 * PIPES_MAX * sizeof("pipe-123-r") + listeners * sizeof("listen-redirect-[]_12345") +
+			listeners * INET6_ADDRSTRLEN;
+
+	if (store.closed)
+		return UINT_MAX;
+	return others < NAMES_MAX ? (unsigned)((NAMES_MAX - others) / (2 * STORE_FLOW_NAME_SIZE)) : 0;
 }
 
 static void format_name(char name[STORE_NAME_MAX], const char *format, va_list args)
@@ -42,19 +82,19 @@ static void format_name(char name[STORE_NAME_MAX], const char *format, va_list a
 int store_take(const char *format, ...)
 {
 	char name[STORE_NAME_MAX];
+	struct kept *found;
+	int fd = -1;
 	va_list args;
 
 	va_start(args, format);
 	format_name(name, format, args);
 	va_end(args);
-	for (int i = 0; i < store.count; i++) {
-		if (store.names[i] && strcmp(store.names[i], name) == 0) {
-			free(store.names[i]);
-			store.names[i] = NULL;
-			return SD_LISTEN_FDS_START + i;
-		}
+	found = store.count ? bsearch(&(struct kept){ .name = name }, store.kept, (size_t)store.count, sizeof(*found), compare) : NULL;
+	if (found) {
+		fd = found->fd;
+		found->fd = -1;
 	}
-	return -1;
+	return fd;
 }
 
 /* FDPOLL=0: or the manager would drop a socket at its hang-up, with what is still unread in it */
@@ -104,19 +144,20 @@ void store_remove(const char *format, ...)
 void store_drop_untaken(void)
 {
 	for (int i = 0; i < store.count; i++) {
-		if (!store.names[i])
-			continue;
-		remove_name(store.names[i]);
-		/* nobody will go on with this flow: both its ends have to know, now */
-		if (strncmp(store.names[i], "flow-", strlen("flow-")) == 0)
-			socket_close(SD_LISTEN_FDS_START + i, true);
-		else
-			close(SD_LISTEN_FDS_START + i);
-		free(store.names[i]);
-		store.names[i] = NULL;
+		const struct kept *k = &store.kept[i];
+
+		if (k->fd >= 0) {
+			remove_name(k->name);
+			/* nobody will go on with this flow: both its ends have to know, now */
+			if (k->name[0] == 'f')
+				socket_close(k->fd, true);
+			else
+				close(k->fd);
+		}
+		free(k->name);
 	}
-	free(store.names);
-	store.names = NULL;
+	free(store.kept);
+	store.kept = NULL;
 	store.count = 0;
 }
 

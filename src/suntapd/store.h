@@ -9,7 +9,7 @@
  *	table                   memfd: struct flow_table_header, struct flow_entry[]
  *	ring, ring-head, bell   see ring.h
  *	pipe-N-r, pipe-N-w      pipe N of the pool; what is in it belongs to the direction whose entry says N
- *	flow-SLOT-GEN-d, -c     a flow's sockets
+ *	fXXXX                   a flow's sockets, see flow_socket_name()
  *	listen-WAY-ADDRESS      a listener
  *
  * Without systemd (no NOTIFY_SOCKET) nothing is stored and nothing received, and all calls do nothing.
@@ -21,10 +21,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STORE_NAME_MAX = 96 };
+enum { STORE_NAME_MAX = 96, STORE_FLOW_NAME_SIZE = sizeof("fXXXX") };
 
 /* Takes what systemd kept for us; returns how many descriptors that are, or -errno. notify_open() comes before. */
 int store_open(void);
+/*
+ * For how many flows there is room beside so many listeners: all names go to the next suntapd in one string of its environment,
+ * and with one that is too long (MAX_ARG_STRLEN, execve(2)) it could not be started at all.
+ */
+unsigned store_flows_max(size_t listeners);
 /* Closes, here and in the store, what nobody has taken. */
 void store_drop_untaken(void);
 /* From now on nothing is put there or removed: the next suntapd finds what is there now. */

@@ -33,7 +33,7 @@ int store_take(const char *format, ...)
 	va_end(args);
 	if (strcmp(name, "table") == 0)
 		return dup(table);
-	if (strncmp(name, "flow-", 5) != 0)
+	if (name[0] != 'f')
 		return -1;
 	sockets = sockets >> 1 | sockets << 31;
 	if (!(sockets & 1) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)

@@ -145,7 +145,7 @@ def test_a_manager_that_does_not_listen(lab):
     daemon.manager.hears.set()
 
     def stored():
-        return sum(name.startswith("flow-") for name in daemon.manager.kept)
+        return sum(name.startswith("f") for name in daemon.manager.kept)
 
     until(lambda: stored() == 2 * len(left), what=f"{len(left)} flows in the store")
     daemon.kill()
@@ -183,7 +183,7 @@ def test_no_byte_before_the_manager_has_the_flow(lab):
             reset(device)
         for conn in conns:
             assert end_of(conn) == "reset"
-        until(lambda: not any(name.startswith("flow-") for name in daemon.manager.kept), what="an empty store")
+        until(lambda: not any(name.startswith("f") for name in daemon.manager.kept), what="an empty store")
 
 
 def test_what_came_while_the_manager_was_busy_outlives_a_kill(lab):

@@ -47,6 +47,26 @@ def test_as_many_flows_as_files_allow(lab):
 
 
 @pytest.mark.limit(240)
+def test_as_many_flows_go_on_after_a_kill(lab):
+    """The next suntapd gets the names of all that is kept as one string, which has a limit; it finds each of them quickly."""
+    flows = 4850        # each of their sockets is twice in this process, which hands them over
+    daemon = lab.start(f"[suntapd]\nmax_flows = {flows}\n" + DEVICE + "max_flows = 100000\n", keep=True)
+    server = Peer("cloud", "server", "--flows", 0, "--timeout", 200, address=CLOUD)
+    client = Peer("inverter", "client", "--flows", flows, "--barrier", "--hold", 10 * SLOWER, "--bytes", 3000, "--timeout", 200,
+                  address=CLOUD)
+    until(lambda: sum(name.startswith("f") for name in list(daemon.manager.kept)) == 2 * flows, 120, f"{flows} flows in the store")
+    daemon.kill()
+    began = time.monotonic()
+    daemon = lab.start(None, keep=True, after=daemon)
+    took = time.monotonic() - began
+    names = sum(len(name) + 1 for name in daemon.manager.kept)
+    print(f"{flows} flows, {names} bytes of names: the next suntapd is up after {took:.1f} s")
+    assert client.result()["ok"] == flows
+    server.result()
+    assert took < 5 * SLOWER
+
+
+@pytest.mark.limit(240)
 def test_flood_of_connections(lab):
     """Short ones, one after the other: nothing grows, and a device that was there before is not disturbed."""
     daemon = lab.start(DEVICE + "max_flows = 100000\n\n[device other]\nsource = 192.168.50.9\nports = 10000\n")
