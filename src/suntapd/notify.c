@@ -3,7 +3,7 @@
  * notify.c - what we tell systemd, without ever waiting for it; see notify.h
  *
  * Invariants (held by test_notify.c)
- *	- messages arrive in the order in which they were sent, but for those taken back;
+ *	- messages arrive in the order in which they were sent, but for those taken back, and states, which wait for other states alone;
  *	- the list is empty unless systemd's queue was full, and its source is on if and only if the list is not empty.
  */
 #include "suntapd/notify.h"
@@ -26,6 +26,7 @@ struct message {
 	uint64_t ticket;
 	int64_t since;			/* monotonic ns */
 	int fd;
+	bool state;
 	char text[];
 };
 
@@ -131,9 +132,23 @@ static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *
 	return 0;
 }
 
-uint64_t notify_send(int fd, const char *text)
+static struct message *new_message(int fd, const char *text, uint64_t ticket, int64_t since)
 {
 	size_t size = strlen(text) + 1;
+	struct message *m = malloc(sizeof(*m) + size);
+
+	if (!m)
+		return NULL;
+	m->ticket = ticket;
+	m->since = since;
+	m->fd = fd;
+	m->state = false;
+	memcpy(m->text, text, size);
+	return m;
+}
+
+uint64_t notify_send(int fd, const char *text)
+{
 	struct message *m;
 
 	if (notify.socket < 0)
@@ -144,13 +159,9 @@ uint64_t notify_send(int fd, const char *text)
 		if (send_now(fd, text) != -EAGAIN)
 			return notify.last;
 	}
-	m = malloc(sizeof(*m) + size);
+	m = new_message(fd, text, notify.last, now_monotonic());
 	if (!m)
 		return notify.last;
-	m->ticket = notify.last;
-	m->since = now_monotonic();
-	m->fd = fd;
-	memcpy(m->text, text, size);
 	if (TAILQ_EMPTY(&notify.waiting)) {
 		notify.sent = notify.last - 1;
 		if (notify.writable)
@@ -181,8 +192,30 @@ bool notify_cancel(const char *text)
 
 void notify_state(const char *text)
 {
+	struct message *before, *m;
+
 	cancel(text, strcspn(text, "=") + 1);
-	notify_send(-1, text);
+	before = TAILQ_FIRST(&notify.waiting);
+	if (!before) {
+		notify_send(-1, text);
+		if ((m = TAILQ_FIRST(&notify.waiting)))
+			m->state = true;
+		return;
+	}
+	/*
+	 * Not behind thousands of descriptors, for each of which systemd looks through all that it has: its watchdog would end us. The
+	 * ticket is that of the first one that waits, so that for nobody else anything changes.
+	 */
+	m = new_message(-1, text, before->ticket, before->since);
+	if (!m)
+		return;
+	m->state = true;
+	while (before && before->state)
+		before = TAILQ_NEXT(before, others);
+	if (before)
+		TAILQ_INSERT_BEFORE(before, m, others);
+	else
+		TAILQ_INSERT_TAIL(&notify.waiting, m, others);
 }
 
 bool notify_is_behind(void)

@@ -32,7 +32,7 @@ void notify_close(void);			/* what waits is dropped */
 uint64_t notify_send(int fd, const char *text);
 /* Takes back the one of this text that waits: true; false: there is none, it was sent. */
 bool notify_cancel(const char *text);
-/* A state (KEY=value, with no descriptor): one of the same key that still waits is forgotten for it. */
+/* A state (KEY=value, with no descriptor) does not wait for descriptors. One of the same key that still waits is forgotten for it. */
 void notify_state(const char *text);
 
 /* Something waits; but when systemd has not read for NOTIFY_PATIENCE_MS, waiting would harm more than going without. */
