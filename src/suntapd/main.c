@@ -410,6 +410,8 @@ static int run(const char *config_path)
 	e = config_load(&d.config, config_path, stderr);
 	if (e < 0) {
 		/* nor does systemd try again: it ends the flows that it has kept */
+		if (notify_open() >= 0)
+			store_open();
 		rules_remove_leftovers();
 		return EXIT_CONFIG;
 	}

@@ -3,8 +3,9 @@
  * rules.c - bring the rules of ruleset.c and the policy route into the kernel, keep them there, take them away
  *
  * Theory of operation
- *	All changes to nftables go in one transaction each, over the one socket that owns the table `suntap`
- *	and is open as long as we live. The kernel answers while the message is being sent: what has not come
+ *	All changes to a table go in one transaction each, over the socket that owns it: the kernel removes a table when that is
+ *	closed. The one of `suntap` is open as long as we live; the one of `suntap_live` is in systemd's store, too, so that this
+ *	table lives as long as the connections that need it. The kernel answers while the message is being sent: what has not come
  *	when sendmsg() returns will not come. A transaction without its end message is tried and dropped: so
  *	the probes find out which expression a kernel does not have.
  *
@@ -13,8 +14,8 @@
  *	is taken back where a later step fails, but for leftovers of a crash that were there before: flows of
  *	the file descriptor store live by them.
  *
- *	Others can not touch `suntap` (owner flag), but `suntap_live`, the rule and the route, which a crash of
- *	ours has to survive, they can. Two sockets hear of changes; rules_repair() compares and puts back.
+ *	Others can not touch a table with an owner, but the rule and the route, which a crash of ours has to survive, they can. Two
+ *	sockets hear of changes; rules_repair() compares and puts back.
  *
  * Invariants (held by test_rules.py)
  *	- Existing flows are marked at any moment of an install over leftovers, an update, a repair.
@@ -47,12 +48,14 @@
 #include "suntapd/netlink.h"
 #include "suntapd/route.h"
 #include "suntapd/ruleset.h"
+#include "suntapd/store.h"
 
 enum {
 	MESSAGE_ROOM = 16384,		/* more than our largest message takes */
 	SEND_BUFFER = 8 << 20,		/* 256 devices with all they can have are 2 MB */
-	RETRIES = 20,
 };
+
+#define LIVE_OWNER_NAME "rules-live"	/* in the store */
 
 static const int families[] = { AF_INET, AF_INET6 };
 
@@ -60,8 +63,8 @@ struct rules {
 	struct config config;		/* a copy without the devices */
 	bool manual, active;		/* active: all of it is in the kernel */
 	bool ip6;
-	struct mnl_socket *owner;
-	uint64_t live_handle;		/* of the one rule in suntap_live */
+	struct mnl_socket *owner, *live_owner;	/* of suntap and suntap_live */
+	bool live_owner_kept;		/* by the store, before we came */
 	int nft_monitor, route_monitor, monitor;	/* monitor: an epoll of the two */
 	bool others_changed;		/* see rules_others_changed() */
 	char *remark;
@@ -365,7 +368,7 @@ static void put_whole_table(struct batch *b, const struct ruleset_table *table, 
 /* ---------------------------------------------------------------- what is there */
 
 struct table_state {
-	bool there, dormant, owned;
+	bool there, owned;
 	uint32_t owner;			/* the port of the netlink socket that owns it: mostly a process id */
 };
 
@@ -381,7 +384,6 @@ static int found_table(const struct nlmsghdr *m, void *data)
 	flags = ntohl(netlink_u32(at[NFTA_TABLE_FLAGS]));
 	*state = (struct table_state){
 		.there = true,
-		.dormant = flags & NFT_TABLE_F_DORMANT,
 		.owned = flags & NFT_TABLE_F_OWNER,
 		.owner = ntohl(netlink_u32(at[NFTA_TABLE_OWNER])),
 	};
@@ -397,43 +399,6 @@ static int look_at_table(struct mnl_socket *nl, const char *name, struct table_s
 	*ret = (struct table_state){ 0 };
 	mnl_attr_put_strz(m, NFTA_TABLE_NAME, name);
 	r = netlink_talk(nl, m, found_table, ret);
-	return r == -ENOENT ? 0 : r;
-}
-
-struct live_rules {
-	size_t count;
-	uint64_t handle;
-};
-
-static int found_live_rule(const struct nlmsghdr *m, void *data)
-{
-	struct live_rules *live = data;
-	const struct nlattr *at[NFTA_RULE_MAX + 1];
-
-	if (mnl_nlmsg_get_payload_len(m) < sizeof(struct nfgenmsg))
-		return MNL_CB_OK;
-	netlink_attributes(m, sizeof(struct nfgenmsg), at, NFTA_RULE_MAX);
-	/* An old kernel does not filter what it dumps. */
-	if (!at[NFTA_RULE_TABLE] || strcmp(mnl_attr_get_str(at[NFTA_RULE_TABLE]), RULESET_LIVE_TABLE) != 0)
-		return MNL_CB_OK;
-	live->count++;
-	if (at[NFTA_RULE_HANDLE] && mnl_attr_get_payload_len(at[NFTA_RULE_HANDLE]) >= 8)
-		live->handle = mnl_attr_get_u64(at[NFTA_RULE_HANDLE]);
-	return MNL_CB_OK;
-}
-
-static int look_at_live(struct mnl_socket *nl, struct live_rules *ret)
-{
-	int r = -EINTR;
-
-	for (int i = 0; i < RETRIES && r == -EINTR; i++) {
-		char buf[256];
-		struct nlmsghdr *m = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
-
-		*ret = (struct live_rules){ 0 };
-		mnl_attr_put_strz(m, NFTA_RULE_TABLE, RULESET_LIVE_TABLE);
-		r = netlink_talk(nl, m, found_live_rule, ret);
-	}
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -486,6 +451,10 @@ static int explain(struct rules *r, const struct refusal *refusal, char **why)
 					   "REDIRECT rule of your own and `way = redirect`", requirements[i].what,
 					   requirements[i].remedy);
 	}
+	if (r->live_owner && look_at_table(r->owner, RULESET_LIVE_TABLE, &table) == 0 && table.there && table.owned &&
+	    table.owner != mnl_socket_get_portid(r->live_owner))
+		return netlink_why(why, -EBUSY, "systemd keeps the connections of another suntapd (the nftables table inet "
+				   RULESET_LIVE_TABLE " has an owner): systemctl stop suntapd first");
 	if (look_at_table(r->owner, RULESET_TABLE, &table) == 0 && table.there && table.owned &&
 	    table.owner != mnl_socket_get_portid(r->owner))
 		return netlink_why(why, -EBUSY, "another suntapd is running (process %" PRIu32 " owns the nftables table inet "
@@ -538,6 +507,34 @@ static int open_owner(struct rules *r, char **why)
 	return 0;
 }
 
+/* The one that the suntapd before had, or a new one. */
+static int open_live_owner(struct rules *r, char **why)
+{
+	int fd = store_take(LIVE_OWNER_NAME);
+	char buf[NETLINK_BUFFER];
+
+	r->live_owner_kept = fd >= 0;
+	r->live_owner = fd >= 0 ? mnl_socket_fdopen(fd) : mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!r->live_owner || (fd < 0 && mnl_socket_bind(r->live_owner, 0, MNL_SOCKET_AUTOPID) < 0))
+		return netlink_why(why, -errno, "no netlink socket for nftables: %s", strerror(errno));
+	/* what the kernel answered to the one before, who did not live to read it */
+	while (recv(mnl_socket_get_fd(r->live_owner), buf, sizeof(buf), MSG_DONTWAIT) >= 0 || errno == EINTR || errno == ENOBUFS)
+		;
+	return 0;
+}
+
+static void remove_table(struct mnl_socket *owner, const char *name)
+{
+	struct table_state state;
+	struct batch b;
+
+	if (look_at_table(owner, name, &state) < 0 || !state.there)
+		return;
+	batch_begin(&b);
+	put_table(&b, NFT_MSG_DELTABLE, name, 0);
+	batch_send(&b, owner, true);
+}
+
 static int open_monitors(struct rules *r)
 {
 	static const int groups[] = { NFNLGRP_NFTABLES };
@@ -553,13 +550,12 @@ static int open_monitors(struct rules *r)
 	return 0;
 }
 
-/* Both tables as c wants them, or the interception alone; one transaction. */
+/* Both tables as c wants them, or the interception alone. */
 static int install_tables(struct rules *r, const struct config *c, bool live, char **why)
 {
 	struct table_state old_live = { 0 }, old = { 0 };
-	struct live_rules now = { 0 };
 	struct ruleset *set = ruleset_new(c, r->ip6);
-	struct refusal refusal;
+	struct refusal refusal = { 0 };
 	struct batch b;
 	int e;
 
@@ -572,16 +568,19 @@ static int install_tables(struct rules *r, const struct config *c, bool live, ch
 		ruleset_free(set);
 		return netlink_why(why, e, "nftables can not be read: %s", strerror(-e));
 	}
-	batch_begin(&b);
-	if (live)
+	if (live) {
+		batch_begin(&b);
 		put_whole_table(&b, &set->live, old_live.there);
-	put_whole_table(&b, &set->intercept, old.there);
-	refusal = batch_send(&b, r->owner, true);
+		refusal = batch_send(&b, r->live_owner, true);
+	}
+	if (!refusal.error) {
+		batch_begin(&b);
+		put_whole_table(&b, &set->intercept, old.there);
+		refusal = batch_send(&b, r->owner, true);
+	}
 	ruleset_free(set);
 	if (refusal.error)
 		return explain(r, &refusal, why);
-	if (live && look_at_live(r->owner, &now) == 0)
-		r->live_handle = now.handle;
 	return 0;
 }
 
@@ -636,6 +635,8 @@ static int activate(struct rules *r, const struct config *c, char **why)
 
 	r->ip6 = route_family_usable(AF_INET6);
 	e = open_owner(r, why);
+	if (e == 0)
+		e = open_live_owner(r, why);
 	if (e < 0)
 		return e;
 	e = open_monitors(r);
@@ -647,10 +648,14 @@ static int activate(struct rules *r, const struct config *c, char **why)
 		return e;
 	e = install_tables(r, c, true, why);
 	if (e < 0) {
-		if (!had_leftovers)
+		if (!had_leftovers) {
+			remove_table(r->live_owner, RULESET_LIVE_TABLE);
 			remove_routes();
+		}
 		return e;
 	}
+	if (!r->live_owner_kept)
+		store_put(mnl_socket_get_fd(r->live_owner), LIVE_OWNER_NAME);
 	r->active = true;
 	if (!r->ip6) {
 		free(r->remark);
@@ -663,7 +668,9 @@ static void deactivate(struct rules *r)
 {
 	if (r->owner)
 		mnl_socket_close(r->owner);
-	r->owner = NULL;
+	if (r->live_owner)
+		mnl_socket_close(r->live_owner);
+	r->owner = r->live_owner = NULL;
 	r->nft_monitor = close_fd(r->nft_monitor);
 	r->route_monitor = close_fd(r->route_monitor);
 	r->active = false;
@@ -692,16 +699,10 @@ static void check_manual(struct rules *r, const struct config *c)
 void rules_remove_leftovers(void)
 {
 	struct rules r = { .nft_monitor = -1, .route_monitor = -1, .monitor = -1 };
-	struct table_state live;
 
-	if (open_owner(&r, NULL) == 0) {
-		if (look_at_table(r.owner, RULESET_LIVE_TABLE, &live) == 0 && live.there) {
-			struct batch b;
-
-			batch_begin(&b);
-			put_table(&b, NFT_MSG_DELTABLE, RULESET_LIVE_TABLE, 0);
-			batch_send(&b, r.owner, true);
-		}
+	if (open_owner(&r, NULL) == 0 && open_live_owner(&r, NULL) == 0) {
+		remove_table(r.live_owner, RULESET_LIVE_TABLE);
+		store_remove(LIVE_OWNER_NAME);
 		remove_routes();
 	}
 	deactivate(&r);
@@ -793,7 +794,7 @@ int rules_monitor_fd(const struct rules *r)
 	return r->monitor;
 }
 
-/* Whether a message of nftables is about a table of ours. The table's name is attribute 1 in all of them. data: &rules */
+/* Ours are protected: only what others do in theirs is news. The table's name is attribute 1 in all messages. data: &rules */
 static bool interesting(const struct nlmsghdr *m, const void *data)
 {
 	struct rules *const *r = data;
@@ -808,9 +809,8 @@ static bool interesting(const struct nlmsghdr *m, const void *data)
 	if (!at[1] || mnl_attr_validate(at[1], MNL_TYPE_NUL_STRING) < 0)
 		return false;
 	name = mnl_attr_get_str(at[1]);
-	if (strcmp(name, RULESET_TABLE) == 0 || strcmp(name, RULESET_LIVE_TABLE) == 0)
-		return true;
-	(*r)->others_changed |= (m->nlmsg_type & 0xff) == NFT_MSG_NEWRULE;
+	if (strcmp(name, RULESET_TABLE) != 0 && strcmp(name, RULESET_LIVE_TABLE) != 0)
+		(*r)->others_changed |= (m->nlmsg_type & 0xff) == NFT_MSG_NEWRULE;
 	return false;
 }
 
@@ -831,59 +831,12 @@ bool rules_others_changed(struct rules *r)
 	return changed;
 }
 
-static int live_intact(struct rules *r, bool *ret)
-{
-	struct table_state state;
-	struct live_rules live;
-	int e = look_at_table(r->owner, RULESET_LIVE_TABLE, &state);
-
-	if (e == 0)
-		e = look_at_live(r->owner, &live);
-	if (e == 0)
-		*ret = state.there && !state.dormant && live.count == 1 && live.handle == r->live_handle;
-	return e;
-}
-
-/* The live table alone: the other one is protected, and its devices are not ours to know any more. */
-static int repair_live(struct rules *r, char **why)
-{
-	struct ruleset *set = ruleset_new(&r->config, r->ip6);
-	struct table_state old;
-	struct live_rules now;
-	struct refusal refusal;
-	struct batch b;
-	int e;
-
-	if (!set)
-		return -ENOMEM;
-	e = look_at_table(r->owner, RULESET_LIVE_TABLE, &old);
-	if (e == 0) {
-		batch_begin(&b);
-		put_whole_table(&b, &set->live, old.there);
-		refusal = batch_send(&b, r->owner, true);
-		e = refusal.error ? explain(r, &refusal, why) : look_at_live(r->owner, &now);
-	}
-	if (e == 0)
-		r->live_handle = now.handle;
-	ruleset_free(set);
-	return e;
-}
-
 /* One round: puts back what is missing, names it in *what; the number of things, or -errno. */
 static int repair_once(struct rules *r, char **what)
 {
-	char *live = NULL, *routes[ARRAY_SIZE(families)] = { NULL };
-	int repaired = 0, e;
-	bool intact = false;
+	char *routes[ARRAY_SIZE(families)] = { NULL };
+	int repaired = 0, e = 0;
 
-	e = live_intact(r, &intact);
-	if (e == 0 && !intact) {
-		e = repair_live(r, what);
-		if (e == 0) {
-			live = strdup("the nftables table inet " RULESET_LIVE_TABLE);
-			repaired++;
-		}
-	}
 	for (size_t i = 0; e == 0 && i < ARRAY_SIZE(families); i++) {
 		enum route_state state = ROUTE_ABSENT;
 
@@ -898,10 +851,8 @@ static int repair_once(struct rules *r, char **what)
 		}
 	}
 	if (e == 0 && repaired)
-		netlink_why(what, 0, "%s%s%s%s%s", live ? live : "",
-			    live && (routes[0] || routes[1]) ? ", " : "", routes[0] ? routes[0] : "",
-			    routes[0] && routes[1] ? ", " : "", routes[1] ? routes[1] : "");
-	free(live);
+		netlink_why(what, 0, "%s%s%s", routes[0] ? routes[0] : "", routes[0] && routes[1] ? ", " : "",
+			    routes[1] ? routes[1] : "");
 	free(routes[0]);
 	free(routes[1]);
 	return e < 0 ? e : repaired;
@@ -939,20 +890,13 @@ struct rules *rules_remove(struct rules *r, bool keep_live)
 	if (!r)
 		return NULL;
 	if (r->active) {
-		struct table_state live = { 0 }, intercept = { 0 };
-		struct batch b;
-
-		look_at_table(r->owner, RULESET_LIVE_TABLE, &live);
-		look_at_table(r->owner, RULESET_TABLE, &intercept);
-		batch_begin(&b);
-		/* Not left to the close of the socket: a child that was forked may hold it. */
-		if (intercept.there)
-			put_table(&b, NFT_MSG_DELTABLE, RULESET_TABLE, 0);
-		if (live.there && !keep_live)
-			put_table(&b, NFT_MSG_DELTABLE, RULESET_LIVE_TABLE, 0);
-		batch_send(&b, r->owner, true);
-		if (!keep_live)
+		/* Not left to the close of the sockets: a child that was forked may hold them. */
+		remove_table(r->owner, RULESET_TABLE);
+		if (!keep_live) {
+			remove_table(r->live_owner, RULESET_LIVE_TABLE);
+			store_remove(LIVE_OWNER_NAME);
 			remove_routes();
+		}
 	}
 	deactivate(r);
 	close_fd(r->monitor);

@@ -4,7 +4,7 @@
  *
  *	table inet suntap (owner: the kernel removes it the instant our netlink socket closes)
  *		sets of each device; one rule per device and family: opening SYN → tproxy, mark
- *	table inet suntap_live (survives a crash, so that a restarted daemon finds its flows alive)
+ *	table inet suntap_live (its owner is in systemd's store, too: it lives as long as the flows, and a restarted daemon finds both)
  *		socket transparent → mark
  *	ip rule fwmark MARK/MASK → route table: local default dev lo      (IPv4 and IPv6)
  */

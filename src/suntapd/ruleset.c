@@ -503,7 +503,7 @@ struct ruleset *ruleset_new(const struct config *c, bool ip6)
 	if (!r)
 		return NULL;
 	r->live = (struct ruleset_table){
-		.name = RULESET_LIVE_TABLE,
+		.name = RULESET_LIVE_TABLE, .owner = true,
 		.chains = { { .name = RULESET_CHAIN, .priority = RULESET_LIVE_PRIORITY } },
 		.chain_count = 1,
 	};

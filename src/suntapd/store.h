@@ -11,6 +11,7 @@
  *	pipe-N-r, pipe-N-w      pipe N of the pool; what is in it belongs to the direction whose entry says N
  *	fXXXX                   a flow's sockets, see flow_socket_name()
  *	listen-WAY-ADDRESS      a listener
+ *	rules-live              the netlink socket that owns the table inet suntap_live
  *
  * Without systemd (no NOTIFY_SOCKET) nothing is stored and nothing received, and all calls do nothing.
  */

@@ -13,8 +13,10 @@
 #include <string.h>
 
 #include "shared/config.h"
+#include "suntapd/notify.h"
 #include "suntapd/route.h"
 #include "suntapd/rules.h"
+#include "suntapd/store.h"
 
 static void answer(int r, char *text)
 {
@@ -54,6 +56,8 @@ int main(int argc, char **argv)
 		config_free(c);
 		return 0;
 	}
+	if (notify_open() < 0 || store_open() < 0)
+		return 2;
 	r = rules_install(&rules, c, &why);
 	if (r == 0 && !why && rules_remark(rules))
 		why = strdup(rules_remark(rules));

@@ -339,7 +339,7 @@ def test_policy_rule_with_our_mark_later(lab):
     """At the start it is refused; when it comes later it is told, and when it goes all is well again."""
     lab.start()
     # so that the changes of its own start are no reason to look
-    run("nft", "flush", "ruleset")
+    run("ip", "rule", "del", "priority", 786)
     lab.wait_events("RULES_REPAIRED")
     run("ip", "rule", "add", "fwmark", "0x20000000/0x20000000", "lookup", 100, "priority", 700)
     entry = lab.wait_events("RULES_CONFLICT")[0]

@@ -114,6 +114,21 @@ def test_without_early_demux(lab):
     assert works(lab, lab.listen())[0] == "203.0.113.1"
 
 
+def test_flushed_rulesets_without_early_demux(lab):
+    """The kernel looks at the rules for each packet then: a flow would be reset by its cloud as soon as one went straight."""
+    for name in "ip_early_demux", "tcp_early_demux":
+        sysctl(f"net.ipv4.{name}", 0)
+    lab.start()
+    server = lab.server("--flows", 30, "--timeout", 60)
+    client = lab.client("--flows", 30, "--bytes", 500000, "--exact", "--pause", 60, "--timeout", 60)
+    flushes = 0
+    while client.process.poll() is None:
+        run("nft", "flush", "ruleset")
+        flushes += 1
+        time.sleep(0.05)
+    assert client.result()["ok"] == server.result()["ok"] == 30 and flushes > 3, flushes
+
+
 def test_interface_that_comes_later(lab):
     lab.start("[device roof]\nsource = 192.168.60.2\ninterface = lan9\nports = 10000\n")
     run("ip", "link", "add", "lan9", "type", "veth", "peer", "name", "eth9", "netns", "inverter")

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import threading
 
+from lab import Manager
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
@@ -55,11 +57,21 @@ def config(text):
 
 
 class Holder:
-    """A rules_holder; self.result, self.why are what its install said."""
+    """A rules_holder; self.result, self.why are what its install said. What one has stored, the next one gets."""
 
-    def __init__(self, text, prefix=(), **env):
-        self.process = subprocess.Popen([*prefix, os.path.join(BUILD, "rules_holder"), config(text)], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **env})
+    manager = None
+
+    def __init__(self, text, prefix=(), by_hand=False, **env):
+        if not Holder.manager:
+            Holder.manager = Manager(f"/run/notify-{os.getpid()}")
+            Holder.manager.keep = True
+        arrange, store, high = Holder.manager.hand_over() if not by_hand else (None, {}, [])
+        self.process = subprocess.Popen(["sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', *prefix, os.path.join(BUILD, "rules_holder"),
+                                         config(text)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False,
+                                        preexec_fn=arrange,
+                                        env={**os.environ, "NOTIFY_SOCKET": Holder.manager.path, **store, **env})
+        for fd in high:
+            os.close(fd)
         self.result, self.why = self.answer()
 
     def answer(self):
@@ -302,6 +314,20 @@ def lab_killed():
     assert nothing_there()
 
 
+def lab_started_by_hand_meanwhile():
+    """Beside a systemd that keeps the flows of one that was killed: refused, and nothing is taken from it."""
+    good(LOGGER).kill()
+    before = state()
+    holder = Holder(LOGGER, by_hand=True)
+    assert holder.result == -16 and "systemctl stop suntapd" in holder.why, holder.why
+    holder.end()
+    assert state() == before
+    holder = good(LOGGER)
+    assert all_there()
+    holder.end()
+    assert nothing_there()
+
+
 def lab_other_leftovers():
     """Leftovers of another configuration of ours are recognised by the protocol number."""
     holder = good(LOGGER + "[suntapd]\nmark = 0x8/0x8\nroute_table = 1234\nrule_priority = 99\n")
@@ -346,7 +372,7 @@ def lab_not_needed():
     assert holder("update " + config(LOGGER)) == (0, "")
     assert all_there()
     holder("repair")
-    run("nft flush ruleset")
+    run("ip rule del priority 786")
     assert holder("wait 1000") == (1, "") and holder("repair")[0] == 1
     holder.end()
     assert state() == before
@@ -363,18 +389,12 @@ def lab_repaired():
     holder("repair")
     assert holder("wait 100") == (0, "")
     for damage, what in (
-            ("nft flush ruleset", "the nftables table inet suntap_live"),
-            ("nft delete table inet suntap_live", "the nftables table inet suntap_live"),
-            ("nft flush chain inet suntap_live prerouting", "the nftables table inet suntap_live"),
-            ("nft insert rule inet suntap_live prerouting drop", "the nftables table inet suntap_live"),
-            ("nft 'add table inet suntap_live { flags dormant; }'", "the nftables table inet suntap_live"),
             ("ip rule del fwmark 0x20000000/0x20000000", "the policy route (IPv4)"),
             ("ip -6 rule del priority 786", "the policy route (IPv6)"),
             ("ip route flush table 7860", "the policy route (IPv4)"),
             ("ip -6 route flush table 7860", "the policy route (IPv6)"),
             ("ip link set lo down; ip link set lo up", "the policy route (IPv6)"),
-            ("nft flush ruleset; ip rule del priority 786; ip -6 route flush table 7860",
-             "the nftables table inet suntap_live, the policy route (IPv4), the policy route (IPv6)")):
+            ("ip rule del priority 786; ip -6 route flush table 7860", "the policy route (IPv4), the policy route (IPv6)")):
         intact = state()
         run(damage)
         assert state() != intact or "lo down" in damage, damage
@@ -422,21 +442,24 @@ def lab_contested():
         assert holder("wait 100") == (0, "")
         run("ip rule add fwmark 0x20000000/0x20000000 lookup 7860 priority 786 protocol 78; ip rule del priority 787")
     os.unlink("/run/adversary")
-    run("nft flush ruleset; ip rule del priority 786")
+    run("ip rule del priority 786")
     assert holder("wait 1000") == (1, "")
-    assert holder("repair") == (1, "the nftables table inet suntap_live, the policy route (IPv4)")
+    assert holder("repair") == (1, "the policy route (IPv4)")
     assert all_there()
     holder.end()
 
 
 def lab_protected():
-    """Others can not change the table that intercepts."""
+    """Others can not change our tables."""
     holder = good(LOGGER)
+    intact = state()
     for command in ("nft delete table inet suntap", "nft flush chain inet suntap prerouting",
-                    "nft add rule inet suntap prerouting drop", "nft flush set inet suntap logger_ports"):
+                    "nft add rule inet suntap prerouting drop", "nft flush set inet suntap logger_ports",
+                    "nft delete table inet suntap_live", "nft flush chain inet suntap_live prerouting",
+                    "nft insert rule inet suntap_live prerouting drop", "nft 'add table inet suntap_live { flags dormant; }'"):
         run(f"! {command}")
     run("nft flush ruleset")
-    assert "inet suntap" in tables() and "tproxy" in run("nft list table inet suntap")
+    assert state() == intact and "tproxy" in run("nft list table inet suntap")
     holder.end()
 
 
@@ -578,8 +601,8 @@ def lab_without_ip6():
     assert "tproxy ip to" in text and "tproxy ip6" not in text
     assert len(rules("-4")) == 1 and not rules("-6")
     holder("repair")
-    run("nft flush ruleset")
-    assert holder("wait 1000")[0] == 1 and holder("repair") == (1, "the nftables table inet suntap_live")
+    run("ip rule del priority 786")
+    assert holder("wait 1000")[0] == 1 and holder("repair") == (1, "the policy route (IPv4)")
     holder.end()
     assert state() == before
 
