@@ -196,6 +196,20 @@ out:
 	return restart;
 }
 
+/* The time of a call counts from when the bus has let us in, for which libsystemd itself waits a minute and more. */
+static bool is_answered(sd_bus *bus)
+{
+	int64_t end = now_monotonic() + BUS_PATIENCE_US * INT64_C(1000), left;
+	int ready, e = 0;
+
+	while ((ready = sd_bus_is_ready(bus)) == 0 && e >= 0 && (left = end - now_monotonic()) > 0) {
+		e = sd_bus_process(bus, NULL);
+		if (e == 0)
+			e = sd_bus_wait(bus, (uint64_t)left / 1000 + 1);
+	}
+	return ready > 0;
+}
+
 bool store_is_restart(void)
 {
 	sd_bus *bus = NULL;
@@ -203,10 +217,10 @@ bool store_is_restart(void)
 
 	if (store.closed)
 		return false;
-	if (sd_bus_open_system(&bus) >= 0) {
+	if (sd_bus_open_system(&bus) >= 0 && is_answered(bus)) {
 		sd_bus_set_method_call_timeout(bus, BUS_PATIENCE_US);
 		restart = ask_for_restart(bus);
 	}
-	sd_bus_flush_close_unref(bus);
+	sd_bus_close_unref(bus);
 	return restart;
 }

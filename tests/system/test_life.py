@@ -377,6 +377,19 @@ def test_stop_in_the_middle(lab):
     assert end_of(idle) == end_of(other) == "fin"
 
 
+def test_stop_while_the_bus_does_not_answer(lab):
+    """Whether it is for a restart is asked, but not waited for."""
+    bus = socket.socket(socket.AF_UNIX)
+    bus.bind("/run/bus")
+    bus.listen(5)
+    daemon = lab.start(env={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/bus"})
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    took = time.monotonic() - began
+    assert 0.5 <= took < 5 * SLOWER, took
+    assert lab.clean() == []
+
+
 def test_clean_stop(lab):
     """Every rule, route and flow is gone; both ends of a flow are told."""
     daemon = lab.start()
