@@ -66,6 +66,8 @@ static void on_socket(struct flows *t, const struct epoll_event *e)
 			f->dir[side].done = false;
 	}
 	flow_service(t, slot);
+	if ((e->events & EPOLLERR) && !((t->entries[slot].id ^ e->data.u64) >> 32) && t->entries[slot].state == FLOW_OPEN)
+		flow_hurry(t, slot);
 }
 
 /* The table may have become full, or be it no more, otherwise than by a new flow: by another limit, or by flows of the store. */
@@ -189,7 +191,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	for (uint32_t slot = t->lists[LIST_RESETTING], next; slot != NO_SLOT; slot = next) {
 		next = t->slots[slot].next;
 		if (t->slots[slot].deadline <= now)
-			flow_finish(t, slot, true);
+			flow_give_up(t, slot);
 		else
 			flow_service(t, slot);
 	}

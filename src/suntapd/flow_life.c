@@ -78,8 +78,12 @@ void flow_set_state(struct flows *t, uint32_t slot, enum flow_state state)
 	case FLOW_RESETTING:
 		flow_list_remove(t, LIST_RESETTING, slot);
 		break;
-	case FLOW_FREE:
 	case FLOW_OPEN:
+		if (f->hurried)
+			flow_list_remove(t, LIST_RESETTING, slot);
+		f->hurried = false;
+		break;
+	case FLOW_FREE:
 		break;
 	}
 	assert(entry->state != state && (entry->state != FLOW_FREE || state == FLOW_CONNECTING));
@@ -236,6 +240,33 @@ static void service_open(struct flows *t, uint32_t slot)
 	}
 	if (f->dir[DIR_DEVICE].done && f->dir[DIR_CLOUD].done)
 		flow_finish(t, slot, false);
+}
+
+void flow_hurry(struct flows *t, uint32_t slot)
+{
+	struct flow *f = &t->slots[slot];
+
+	if (f->hurried)
+		return;
+	f->hurried = true;
+	flow_list_add(t, LIST_RESETTING, slot, now_monotonic() + RESET_PATIENCE_MS * NSEC_PER_MSEC);
+}
+
+void flow_give_up(struct flows *t, uint32_t slot)
+{
+	struct flow *f = &t->slots[slot];
+
+	for (enum dir side = 0; side < DIR_COUNT; side++) {
+		socklen_t length = sizeof(int);
+		int error = 0;
+
+		if (!f->dir[side].from_failed)
+			continue;
+		getsockopt(flow_side_fd(f, side), SOL_SOCKET, SO_ERROR, &error, &length);
+		set_failed(f, side, error ? error : ECONNRESET);
+		break;
+	}
+	flow_finish(t, slot, true);
 }
 
 /* ---------------------------------------------------------------- connecting */

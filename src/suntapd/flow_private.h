@@ -31,6 +31,7 @@ struct flow {
 	uint8_t queued;				/* in one of the two queues */
 	uint8_t end;				/* enum flow_end, once decided */
 	bool end_known;
+	bool hurried;				/* OPEN, and in the list of the RESETTING all the same, see flow_hurry() */
 	uint8_t candidate, candidates;		/* the one tried now, of how many */
 	int error;
 	uint16_t near_port;			/* of our connection to the cloud; 0 while there is none */
@@ -116,6 +117,13 @@ int flow_connect_candidate(struct flows *t, uint32_t slot);
 void flow_connect_failed(struct flows *t, uint32_t slot, int e);
 /* The device gave up before the cloud answered, and left no bytes that would still have to go there. */
 bool flow_device_gave_up(const struct flow *f);
+
+/*
+ * A side failed, but what it had sent before can not go on yet: it gets as long as in the state RESETTING, then flow_give_up()
+ * ends it.
+ */
+void flow_hurry(struct flows *t, uint32_t slot);
+void flow_give_up(struct flows *t, uint32_t slot);
 
 /* Does what can be done now. Afterwards the slot may be free. */
 void flow_service(struct flows *t, uint32_t slot);

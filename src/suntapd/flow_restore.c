@@ -25,7 +25,7 @@
 #include "suntapd/flow_private.h"
 #include "suntapd/store.h"
 
-#define TABLE_NAME "table"
+static const char *const table_names[] = { "table", "table-2" };
 
 /* The kernel's numbers; of the headers for programs, the one with these and the one with the long tcp_info exclude each other. */
 enum { STATE_SYN_SENT = 2, STATE_TIME_WAIT = 6, STATE_CLOSE = 7, STATE_CLOSE_WAIT = 8, STATE_LAST_ACK = 9, STATE_CLOSING = 11 };
@@ -90,11 +90,20 @@ static void copy_entries(struct flows *t, const struct flow_table_header *old)
 int flow_table_open(struct flows *t)
 {
 	struct flow_table_header *old = NULL;
-	int CLEANUP(closep) fd = store_take(TABLE_NAME);
+	int CLEANUP(closep) fd = store_take("%s", table_names[0]);
+	int CLEANUP(closep) other_fd = store_take("%s", table_names[1]);
+	int which = 0;
 	size_t old_size = 0;
 	void *p;
 	int e;
 
+	if (fd < 0) {
+		which = 1;
+		fd = other_fd;
+		other_fd = -1;
+	} else if (other_fd >= 0) {
+		store_remove("%s", table_names[1]);	/* somebody was killed between the two lines below: they say the same */
+	}
 	p = mmap(NULL, t->limit_made * sizeof(struct flow), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
@@ -117,8 +126,9 @@ int flow_table_open(struct flows *t)
 		return e;
 	if (old)
 		copy_entries(t, old);
-	store_remove(TABLE_NAME);
-	store_put(t->table_fd, TABLE_NAME);
+	store_put(t->table_fd, "%s", table_names[!which]);
+	if (fd >= 0)
+		store_remove("%s", table_names[which]);
 	if (old)
 		munmap(old, old_size);
 	return 0;

@@ -6,7 +6,7 @@
  * goes on in the middle of a transfer. What belongs to what is said by the names and by the flow table, which is in the
  * store itself:
  *
- *	table                   memfd: struct flow_table_header, struct flow_entry[]
+ *	table, table-2          one of them: memfd: struct flow_table_header, struct flow_entry[]
  *	ring, ring-head, bell   see ring.h
  *	pipe-N-r, pipe-N-w      pipe N of the pool; what is in it belongs to the direction whose entry says N
  *	fXXXX                   a flow's sockets, see flow_socket_name()

@@ -99,7 +99,8 @@ def test_killed_again_and_again_under_traffic(lab):
     for c in clients:
         c.join()
     server.result(good=False)
-    assert ends["good"] > (5 if SANITIZED else 20) * ends["bad"], ends
+    # those that a suntapd had whose sockets nobody keeps
+    assert ends["good"] > 5 * ends["bad"], ends
     assert sum(1 for e in lab.events("FLOW_CLOSED") if e["SUNTAP_END"] != "stopped") > 20
 
 

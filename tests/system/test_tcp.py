@@ -235,6 +235,23 @@ def test_closed_window(lab):
     ended(lab, "cloud-lost")
 
 
+@SIDES
+def test_reset_behind_a_closed_window(lab, who):
+    """Who was reset waits for nothing any more: what the other side does not take is given up after two seconds."""
+    daemon = lab.start()
+    device, conn, _ = lab.pair(lab.listen())
+    sender, reader = (device, conn) if who == "device" else (conn, device)
+    _, was_reset = close_the_window(sender, 1)
+    assert not was_reset
+    reset(sender)
+    until(lambda: daemon.flows() == 0, 8, what="the end of the flow")
+    ended(lab, f"{who}-reset")
+    reader.setblocking(True)
+    with pytest.raises(ConnectionResetError):
+        while reader.recv(1 << 20):
+            pass
+
+
 def test_device_that_starts_again(lab):
     """It loses power and comes back with the same address and the same port: the old flow ends, the new one works."""
     daemon = lab.start()

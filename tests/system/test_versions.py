@@ -9,8 +9,14 @@ HEADER = struct.Struct("<QIIII")        # struct flow_table_header
 PAGE = 4096
 
 
+def name_of(daemon):
+    """A table that is made anew has the other name: at any moment one of them is there."""
+    name, = [name for name in daemon.manager.kept if name in ("table", "table-2")]
+    return name
+
+
 def table_of(daemon):
-    fd = daemon.manager.kept["table"]
+    fd = daemon.manager.kept[name_of(daemon)]
     data = os.pread(fd, os.fstat(fd).st_size, 0)
     return data, HEADER.unpack_from(data)
 
@@ -19,8 +25,9 @@ def replace_table(daemon, data):
     """As the other version would have left it."""
     fd = os.memfd_create("suntap-flows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(fd, data)
-    os.close(daemon.manager.kept["table"])
-    daemon.manager.kept["table"] = fd
+    name = name_of(daemon)
+    os.close(daemon.manager.kept[name])
+    daemon.manager.kept[name] = fd
 
 
 def killed_with_a_flow(lab):
