@@ -189,13 +189,17 @@ soak: deps-check
 # Debian's own kernel under qemu: what needs cgroup controllers, modules, capabilities that a container has not. VM_MEMORY=512 is a
 # small router's, and too little for the database beside the exporters.
 VM_MEMORY ?= 1024
-VM_TESTS ?= tests/system/test_service.py tests/system/test_survival.py tests/system/test_export_service.py tests/vm
+VM_TESTS ?= tests/system/test_service.py tests/system/test_survival.py tests/system/test_export_service.py::test_the_service \
+	tests/system/test_export_service.py::test_the_other_kinds tests/vm
 
+# A machine for each: they install over what is there.
 .PHONY: check-vm
 check-vm: deps-vm
 	@$(MAKE) --no-print-directory -j$$(nproc) all tests
-	@tests/lab/vm-lab --net --memory $(VM_MEMORY) --timeout 3000 -- env SUNTAP_VM=1 SUNTAP_SLOWER=8 BUILD=$(abspath $(BUILD)) \
-		$(PYTHON) -B -m pytest -p no:cacheprovider $(PYTEST) $(VM_TESTS)
+	@failed=; for t in $(VM_TESTS); do \
+		tests/lab/vm-lab --net --memory $(VM_MEMORY) --timeout 3000 -- env SUNTAP_VM=1 SUNTAP_SLOWER=8 BUILD=$(abspath $(BUILD)) \
+			$(PYTHON) -B -m pytest -p no:cacheprovider $(PYTEST) $$t || failed="$$failed $$t"; done; \
+		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 # ---------------------------------------------------------------- asan
 # The tests of `make check`, under AddressSanitizer (with leaks) and UndefinedBehaviorSanitizer.
