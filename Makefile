@@ -17,7 +17,7 @@ DATA      = $(PREFIX)/share/suntap
 PACKAGES := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libseccomp-dev \
 	libinih-dev libpcap-dev libcap-ng-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev libmicrohttpd-dev libmosquitto-dev
 PACKAGES_DEMO := $(PACKAGES) nftables iproute2 procps util-linux systemd python3
-PACKAGES_CHECK := $(PACKAGES_DEMO) iptables clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest dbus iputils-ping \
+PACKAGES_CHECK := $(PACKAGES_DEMO) iptables clang cppcheck mandoc shellcheck libcmocka-dev python3-pytest python3-pytest-xdist dbus iputils-ping \
 	influxdb victoria-metrics systemd-journal-remote openssl bsdutils prometheus curl ca-certificates \
 	libnss-systemd mosquitto mosquitto-clients python3-paho-mqtt python3-jsonschema libclang-rt-14-dev
 PACKAGES_BENCH := $(PACKAGES_CHECK) haproxy
@@ -171,7 +171,7 @@ check: deps-check
 	@$(MAKE) --no-print-directory -j$$(nproc) CI=1 lint all
 	@$(MAKE) --no-print-directory CI=1 check-unit
 	@$(MAKE) --no-print-directory check-fuzz
-	@$(MAKE) --no-print-directory CI=1 check-system
+	@$(MAKE) --no-print-directory CI=1 check-system PYTEST="$(PYTEST) -n 3 --dist loadfile"
 
 check-unit: $(UNIT_TESTS)
 	@failed=; for t in $(UNIT_TESTS); do timeout 120 $$t || failed="$$failed $$t"; done; \

@@ -14,12 +14,15 @@ LAB = f"{TOP}/tests/lab/systemd-lab"
 
 # readings FIRST to LAST - 1, one a second since BEGIN
 LIVE = """
-import socket, sys, time
+import fcntl, socket, struct, sys, termios, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 first, last, begin = map(int, sys.argv[1:])
 for n in range(first, last):
     s.sendto(b"SYSLOG_IDENTIFIER=suntap\\nMESSAGE=x\\nMESSAGE_ID=%s\\nSUNTAP_SERIAL=R1\\nSUNTAP_TIME=%%s\\nSOLAR_AC_POWER=%%d\\n" %%
              (time.strftime("%%Y-%%m-%%dT%%H:%%M:%%SZ", time.gmtime(begin + n)).encode(), n), "/run/systemd/journal/socket")
+# journald can say whose an entry is only as long as its writer lives
+while struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, b"1234"))[0]:
+    time.sleep(0.01)
 """ % MESSAGE_ID["READING"]
 
 # Splunk's HTTP Event Collector as in test_export_splunk.py: its port and what it has taken, in files.

@@ -55,7 +55,7 @@ def transfer(s, options, disturb, at_least):
             s.run("for i in $(seq 200); do [ $(systemctl show -P SubState suntapd) = running ] && exit; sleep 0.02; done; exit 1")
         reports.append(json.loads(s.run("cat /run/client.json").splitlines()[-1]))
         if reports[-1]["ok"] != reports[-1]["flows"]:
-            print(s.run("journalctl --no-pager -o short-monotonic -n 60 -u suntapd; cat /run/client.json"))
+            print(s.run("journalctl --sync; journalctl --no-pager -o short-monotonic -n 60 -u suntapd; cat /run/client.json"))
             break
     return done, reports
 
