@@ -318,7 +318,7 @@ fuzz-corpus:
 # ---------------------------------------------------------------- clean
 .PHONY: clean
 clean:
-	rm -rf $(BUILD) build-asan build-fuzz build-valgrind
+	rm -rf $(BUILD) build-*
 
 # ---------------------------------------------------------------- bench
 $(BUILD)/bench/load: tests/bench/load.c

@@ -1,4 +1,0 @@
-build-tsan/obj/export/journal_files.o: src/export/journal_files.c \
- src/export/journal_files.h src/shared/util.h
-src/export/journal_files.h:
-src/shared/util.h:

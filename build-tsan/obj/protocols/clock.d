@@ -1,4 +1,0 @@
-build-tsan/obj/protocols/clock.o: src/protocols/clock.c \
- src/protocols/clock.h src/shared/util.h
-src/protocols/clock.h:
-src/shared/util.h:

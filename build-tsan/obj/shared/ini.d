@@ -1,4 +1,0 @@
-build-tsan/obj/shared/ini.o: src/shared/ini.c src/shared/ini.h \
- src/shared/util.h
-src/shared/ini.h:
-src/shared/util.h:

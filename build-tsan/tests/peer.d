@@ -1,1 +1,0 @@
-build-tsan/tests/peer: tests/tools/peer.c
